@@ -1,0 +1,66 @@
+# Checks of arguments that several functions share.
+
+#' Refuse arguments that a method does not have
+#'
+#' Methods keep `...` because their generic does; whatever arrives there is a
+#' misspelt or misplaced argument and must not be swallowed.
+#' @noRd
+check_no_dots <- function(..., call = rlang::caller_env()) {
+  if (...length() == 0L) {
+    return(invisible())
+  }
+  # names() of the call, not of list(...): the arguments must not be evaluated.
+  names <- names(substitute(list(...)))[-1L]
+  if (is.null(names)) {
+    names <- rep("", ...length())
+  }
+  shown <- ifelse(names == "", "an argument without a name", paste0("`", names, "`"))
+  stop_samepage(
+    "argument",
+    c(
+      "Every argument must be one that this function has.",
+      x = paste0("Unknown: ", some_of(shown), "."),
+      i = "Check the spelling against the help page."
+    ),
+    call = call
+  )
+}
+
+# One of the named choices; the first is the default as in match.arg().
+check_choice <- function(x, choices, arg, call = rlang::caller_env()) {
+  if (identical(x, choices)) {
+    return(choices[1L])
+  }
+  if (!is.character(x) || length(x) != 1L || is.na(x) || !x %in% choices) {
+    found <- if (is.character(x)) paste0("\"", some_of(x), "\"") else class(x)[1L]
+    stop_samepage(
+      "argument",
+      c(
+        paste0("`", arg, "` must be one of ", paste0("\"", choices, "\"", collapse = ", "), "."),
+        x = paste0("Found: ", found, ".")
+      ),
+      call = call
+    )
+  }
+  x
+}
+
+# TRUE or FALSE, nothing else.
+check_flag <- function(x, arg, call = rlang::caller_env()) {
+  if (!is.logical(x) || length(x) != 1L || is.na(x)) {
+    stop_samepage("argument", paste0("`", arg, "` must be TRUE or FALSE."), call = call)
+  }
+  x
+}
+
+# A probability strictly between 0 and 1, such as a confidence level.
+check_level <- function(x, arg, call = rlang::caller_env()) {
+  if (!is.numeric(x) || length(x) != 1L || is.na(x) || x <= 0 || x >= 1) {
+    stop_samepage(
+      "argument",
+      paste0("`", arg, "` must be one number between 0 and 1, for example 0.95."),
+      call = call
+    )
+  }
+  x
+}

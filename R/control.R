@@ -1,0 +1,42 @@
+#' Tolerances and limits of `lmm()`
+#'
+#' Every number that decides something in a fit, in one place. The defaults were
+#' chosen so that none needs changing for data on ordinary scales, nor for very
+#' large or small ones: all tolerances are relative.
+#'
+#' @param rank_tolerance A fixed-effects column is dropped as a combination of
+#'   earlier ones when what is left of it has less than this share of its length
+#'   (the meaning and default of `tol` in [stats::lm()]).
+#' @param fall_tolerance The optimiser stops when the next step is predicted to
+#'   lower the criterion, -2 log likelihood, by less than this.
+#' @param max_iterations Limit of optimiser steps; a fit that reaches it has the
+#'   status "failed".
+#' @param zero_tolerance A direction of the random effects whose variance is
+#'   below this share of its scale is set to exactly zero when the criterion does
+#'   not rise.
+#' @param few_units With this many units or fewer at a level the restricted
+#'   likelihood may have two optima, so the optimiser starts from several points.
+#' @returns A list of class `samepage_control`.
+#' @family mixed models
+#' @examples
+#' lmm_control()$rank_tolerance
+#' @export
+lmm_control <- function(rank_tolerance = 1e-7, fall_tolerance = 1e-10, max_iterations = 200L,
+                        zero_tolerance = 1e-10, few_units = 12L) {
+  control <- list(
+    rank_tolerance = rank_tolerance, fall_tolerance = fall_tolerance,
+    max_iterations = max_iterations, zero_tolerance = zero_tolerance, few_units = few_units
+  )
+  for (name in names(control)) {
+    value <- control[[name]]
+    if (!is.numeric(value) || length(value) != 1L || !is.finite(value) || value < 0) {
+      stop_samepage("argument", c(
+        paste0("`", name, "` must be one number, zero or above."),
+        x = paste0("Found ", code_of(value), ".")
+      ))
+    }
+  }
+  control$max_iterations <- as.integer(max_iterations)
+  control$few_units <- as.integer(few_units)
+  structure(control, class = "samepage_control")
+}

@@ -1,0 +1,42 @@
+# The door to the C core of the mixed model: no other file calls it.
+# Shapes and names are in design/structure.md.
+
+# Rows to small matrices. The design's matrices are not needed afterwards.
+reduce_design <- function(design, control) {
+  n_units <- vapply(design$levels, function(level) level$n_units, 0L)
+  .Call(
+    C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights,
+    control$rank_tolerance
+  )
+}
+
+# The optimum and everything inference needs there.
+fit_reduced <- function(reduced, blocks, reml, control) {
+  .Call(C_lmm_fit, reduced, blocks, reml, control)
+}
+
+# The same pieces at given parameters.
+evaluate_reduced <- function(reduced, blocks, parameters, reml) {
+  .Call(C_lmm_evaluate, reduced, blocks, as.double(parameters), reml)
+}
+
+# Predicted random effects of every level, with their conditional variances if asked for.
+ranef_reduced <- function(reduced, blocks, parameters, variance = TRUE) {
+  .Call(C_lmm_ranef, reduced, blocks, as.double(parameters), variance)
+}
+
+# What Kenward and Roger add to the covariance of the fixed effects, when `covariance` is that of
+# the parameters.
+adjust_reduced <- function(reduced, blocks, parameters, covariance) {
+  .Call(C_lmm_adjustment, reduced, blocks, as.double(parameters), covariance)
+}
+
+# What replaying the reduction on another response needs of the design.
+replay_design <- function(design, reduced) {
+  .Call(C_lmm_replay, design$X, design$Z, design$groups[[1L]], design$weights, reduced)
+}
+
+# The reduced data with another response (double, minus its offset).
+respond_reduced <- function(reduced, replay, y) {
+  .Call(C_lmm_respond, reduced, replay, y)
+}

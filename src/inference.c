@@ -1,0 +1,454 @@
+#include "inference.h"
+#include "curvature.h"
+#include "linalg.h"
+#include <math.h>
+#include <string.h>
+
+/* The natural point: bases that select columns, matrices G in the units of the reduced data. */
+typedef struct {
+    sp_point point;
+    double *F[SP_MAX_LEVELS], *G[SP_MAX_LEVELS];
+    sp_value value;
+    sp_derivatives derivatives;
+    sp_reml_work work;
+    double *Ru, *X;
+} natural;
+
+static double *take(double *memory, size_t *used, size_t size) {
+    double *block = memory ? memory + *used : NULL;
+    *used += size;
+    return block;
+}
+
+static size_t carve(const sp_reduced *data, const sp_model *model, double *memory, natural *at) {
+    size_t used = 0, d = (size_t)data->d, k = (size_t)model->n_par + 1;
+    for (int l = 0; l < model->n_levels; l++) {
+        size_t dim = (size_t)model->dim[l];
+        at->F[l] = take(memory, &used, (size_t)data->q * dim);
+        at->G[l] = take(memory, &used, dim * dim);
+    }
+    at->value.root = take(memory, &used, d * d);
+    double *derivatives = take(memory, &used, sp_derivatives_size((int)d, (int)k));
+    at->Ru = take(memory, &used, d * d);
+    at->X = take(memory, &used, d * d);
+    if (memory) {
+        sp_derivatives_init((int)d, (int)k, derivatives, &at->derivatives);
+        sp_reml_work_init(data, model, memory + used, &at->work);
+    }
+    return used;
+}
+
+size_t sp_results_work_size(const sp_reduced *data, const sp_model *model) {
+    natural at;
+    return carve(data, model, NULL, &at) + sp_reml_work_size(data, model);
+}
+
+static void set_natural(const sp_model *model, const sp_blocks *blocks, const sp_units *units,
+                        const double *G, double s, natural *at) {
+    double variance_scale = units->y_scale * units->y_scale;
+    for (int l = 0; l < model->n_levels; l++) {
+        size_t dim = (size_t)model->dim[l];
+        memset(at->G[l], 0, dim * dim * sizeof(double));
+        sp_natural_basis(blocks, model, l, at->F[l]);
+        at->point.F[l] = at->F[l];
+        at->point.G[l] = at->G[l];
+    }
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        int n = blocks->size[b], level = blocks->level[b];
+        int offset = sp_block_offset(blocks, b), dim = model->dim[level];
+        for (int j = 0; j < n; j++) {
+            for (int i = 0; i < n; i++) {
+                at->G[level][offset + i + (size_t)dim * (offset + j)] =
+                    G[i + (size_t)n * j] / variance_scale;
+            }
+        }
+        G += n * n;
+    }
+    at->point.s = s / variance_scale;
+}
+
+/* Solves Rx x = b in place, Rx upper triangular. */
+static void back_solve(int p, const double *Rx, double *b) {
+    for (int i = p - 1; i >= 0; i--) {
+        for (int j = i + 1; j < p; j++) {
+            b[i] -= Rx[i + (size_t)p * j] * b[j];
+        }
+        b[i] /= Rx[i + (size_t)p * i];
+    }
+}
+
+static double criterion_at(const sp_reduced *data, const sp_units *units, int reml,
+                           const sp_value *value) {
+    const double log_two_pi = 1.837877066409345483560659;
+    int p = data->p;
+    double nu = (double)data->n - (reml ? p : 0);
+    double sum = nu * (log_two_pi + 2.0 * log(units->y_scale)) + value->log_det_v +
+                 value->quadratic - units->sum_log_weights;
+    if (reml) {
+        sum += value->log_det_x;
+        for (int i = 0; i < p; i++) {
+            sum += 2.0 * log(fabs(units->Rx[i + (size_t)p * i]));
+        }
+    }
+    return sum;
+}
+
+sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
+                        const sp_units *units, int reml, const double *G, double s, double *memory,
+                        sp_results *out) {
+    natural at;
+    carve(data, model, memory, &at);
+    set_natural(model, blocks, units, G, s, &at);
+    sp_status status = sp_reml_value(data, model, &at.point, &at.work, &at.value);
+    if (status != SP_OK) {
+        return status;
+    }
+    sp_reml_derivatives(data, model, &at.point, reml, &at.work, &at.value, &at.derivatives);
+
+    int p = data->p, d = data->d, k = model->n_par + 1;
+    double scale = units->y_scale, variance_scale = scale * scale;
+    const double *root = at.value.root, *rho = root + (size_t)d * p;
+    out->criterion = criterion_at(data, units, reml, &at.value);
+    for (int j = 0; j < p; j++) {
+        out->beta[j] = units->coef[j] - scale * rho[j];
+        memcpy(at.Ru + (size_t)p * j, root + (size_t)d * j, (size_t)p * sizeof(double));
+        back_solve(p, units->Rx, at.Ru + (size_t)p * j);
+    }
+    back_solve(p, units->Rx, out->beta);
+    sp_multiply_nt(p, p, p, at.Ru, at.Ru, out->vcov);
+    for (int j = 0; j < p * p; j++) {
+        out->vcov[j] *= variance_scale;
+    }
+    const sp_derivatives *D = &at.derivatives;
+    for (int r = 0; r < k; r++) {
+        double *P = at.X;
+        for (int j = 0; j < p; j++) {
+            memcpy(P + (size_t)p * j, D->P + (size_t)d * d * r + (size_t)d * j,
+                   (size_t)p * sizeof(double));
+        }
+        double *RuP = at.value.root; /* no longer needed */
+        sp_multiply(p, p, p, at.Ru, P, RuP);
+        sp_multiply_nt(p, p, p, RuP, at.Ru, out->dvcov + (size_t)p * p * r);
+        out->gradient[r] =
+            (D->trace[r] - (reml ? D->trace_x[r] : 0.0) - D->square[r]) / variance_scale;
+    }
+    double square_scale = variance_scale * variance_scale;
+    for (int i = 0; i < k * k; i++) {
+        out->expected[i] = D->expected[i] / square_scale;
+        out->average[i] = D->average[i] / square_scale;
+        out->observed[i] = 2.0 * out->average[i] - out->expected[i];
+    }
+    return SP_OK;
+}
+
+sp_status sp_ranef_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
+                      const sp_units *units, const double *G, double s, int level, double *memory,
+                      double *mean, double *variance) {
+    natural at;
+    carve(data, model, memory, &at);
+    set_natural(model, blocks, units, G, s, &at);
+    sp_status status = sp_reml_value(data, model, &at.point, &at.work, &at.value);
+    if (status != SP_OK) {
+        return status;
+    }
+    sp_reml_ranef(data, model, &at.point, &at.work, &at.value, level, mean, variance);
+    size_t ql = (size_t)model->dim[level], groups = (size_t)data->n_nodes[level];
+    for (size_t i = 0; i < ql * groups; i++) {
+        mean[i] *= units->y_scale;
+    }
+    if (variance) {
+        for (size_t i = 0; i < ql * ql * groups; i++) {
+            variance[i] *= units->y_scale * units->y_scale;
+        }
+    }
+    return SP_OK;
+}
+
+size_t sp_adjustment_work_size(const sp_reduced *data, const sp_model *model) {
+    size_t k = (size_t)model->n_par + 1, squares = 0, d = (size_t)data->d;
+    for (int l = 0; l < model->n_levels; l++) {
+        squares += (size_t)model->dim[l] * model->dim[l];
+    }
+    return sp_results_work_size(data, model) + sp_curvature_work_size(data, model) +
+           k * (k + squares + 5) + k * (sizeof(sp_direction) / sizeof(double) + 1) +
+           sp_packed_size(data->d) + 2 * d * d;
+}
+
+/* A parameter vector as matrices by level. */
+static void set_direction(const sp_model *model, const double *parameters, double scale,
+                          double *memory, sp_direction *direction) {
+    for (int l = 0; l < model->n_levels; l++) {
+        size_t squares = (size_t)model->dim[l] * model->dim[l];
+        direction->G[l] = memory;
+        memset(memory, 0, squares * sizeof(double));
+        for (int r = 0; r < model->n_par; r++) {
+            if (model->level[r] == l) {
+                size_t row = (size_t)model->row[r], col = (size_t)model->col[r];
+                size_t dim = (size_t)model->dim[l];
+                memory[row + dim * col] = memory[col + dim * row] = scale * parameters[r];
+            }
+        }
+        memory += squares;
+    }
+    direction->s = scale * parameters[model->n_par];
+}
+
+/* With W = sum of w_m u_m u_m', the sum over r and s of W_rs (Q_rs + Q_sr) is the sum over m of w_m
+ * times the second derivative of X'V^-1 X along u_m. */
+sp_status sp_adjustment_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
+                           const sp_units *units, const double *G, double s, const double *W,
+                           double *memory, double *adjustment) {
+    natural at;
+    size_t used = carve(data, model, memory, &at) + sp_reml_work_size(data, model);
+    set_natural(model, blocks, units, G, s, &at);
+    sp_status status = sp_reml_value(data, model, &at.point, &at.work, &at.value);
+    if (status != SP_OK) {
+        return status;
+    }
+    int p = data->p, d = data->d, k = model->n_par + 1;
+    double variance_scale = units->y_scale * units->y_scale;
+    double *vectors = take(memory, &used, (size_t)k * k), *w = take(memory, &used, (size_t)k);
+    double *eigen_work = take(memory, &used, 3 * (size_t)k);
+    sp_direction *directions = (sp_direction *)(void *)take(
+        memory, &used, (size_t)k * (sizeof(sp_direction) / sizeof(double) + 1));
+    double *packed = take(memory, &used, sp_packed_size(d));
+    double *full = take(memory, &used, (size_t)d * d), *half = take(memory, &used, (size_t)d * d);
+    /* Scaled to a unit diagonal first: parameters may differ by many orders of magnitude. */
+    double *scale = take(memory, &used, (size_t)k);
+    for (int r = 0; r < k; r++) {
+        scale[r] = sqrt(fabs(W[r + (size_t)k * r]));
+    }
+    for (int t = 0; t < k; t++) {
+        for (int r = 0; r < k; r++) {
+            double product = scale[r] * scale[t];
+            vectors[r + (size_t)k * t] = product > 0.0 ? W[r + (size_t)k * t] / product : 0.0;
+        }
+    }
+    if (sp_eigen(k, vectors, w, eigen_work)) {
+        return SP_LAPACK;
+    }
+    for (int m = 0; m < k; m++) {
+        size_t squares = 0;
+        for (int l = 0; l < model->n_levels; l++) {
+            squares += (size_t)model->dim[l] * model->dim[l];
+        }
+        for (int r = 0; r < k; r++) {
+            vectors[r + (size_t)k * m] *= scale[r];
+        }
+        set_direction(model, vectors + (size_t)k * m, 1.0 / variance_scale,
+                      take(memory, &used, squares), &directions[m]);
+    }
+    status = sp_reml_curvature(data, model, &at.point, &at.work, k, directions, w, memory + used,
+                               packed);
+    if (status != SP_OK) {
+        return status;
+    }
+    sp_unpack(d, packed, full);
+
+    /* half = root' (sum W_rs (Q_rs + Q_sr)) root - 2 sum W_rs P_r P_s, P_r in the coordinates of
+     * root; then Ru half Ru' in the user's units. */
+    const double *root = at.value.root;
+    double *Ru = at.Ru, *X = at.X;
+    for (int j = 0; j < p; j++) {
+        for (int i = 0; i < p; i++) {
+            X[i + (size_t)p * j] =
+                sp_dot((size_t)j + 1, full + (size_t)d * i, root + (size_t)d * j);
+        }
+    }
+    for (int j = 0; j < p; j++) {
+        for (int i = 0; i < p; i++) {
+            half[i + (size_t)p * j] =
+                sp_dot((size_t)i + 1, root + (size_t)d * i, X + (size_t)p * j);
+        }
+    }
+    sp_reml_derivatives(data, model, &at.point, 1, &at.work, &at.value, &at.derivatives);
+    for (int r = 0; r < k; r++) {
+        const double *Pr = at.derivatives.P + (size_t)d * d * r;
+        memset(X, 0, (size_t)p * p * sizeof(double)); /* sum over s of W_rs P_s */
+        for (int t = 0; t < k; t++) {
+            const double *Pt = at.derivatives.P + (size_t)d * d * t;
+            for (int j = 0; j < p; j++) {
+                sp_axpy((size_t)p, W[r + (size_t)k * t] / (variance_scale * variance_scale),
+                        Pt + (size_t)d * j, X + (size_t)p * j);
+            }
+        }
+        for (int j = 0; j < p; j++) {
+            for (int i = 0; i < p; i++) {
+                half[i + (size_t)p * j] -=
+                    2.0 * sp_dot((size_t)p, Pr + (size_t)d * i, X + (size_t)p * j);
+            }
+        }
+    }
+    for (int j = 0; j < p; j++) {
+        memcpy(Ru + (size_t)p * j, root + (size_t)d * j, (size_t)p * sizeof(double));
+        back_solve(p, units->Rx, Ru + (size_t)p * j);
+    }
+    sp_multiply(p, p, p, Ru, half, X);
+    sp_multiply_nt(p, p, p, X, Ru, adjustment);
+    for (int j = 0; j < p * p; j++) {
+        adjustment[j] *= variance_scale;
+    }
+    return SP_OK;
+}
+
+size_t sp_face_work_size(int k, int n_squares) {
+    return 4 * (size_t)k * k + 8 * (size_t)k + 6 * (size_t)n_squares;
+}
+
+/* Factor F (n x n) of one block: F F' = G over its first `rank` columns, the others span the rest.
+ * Eigenvectors of the correlation-scaled matrix, largest first. work: n * n + 5 n. */
+static void block_factor(int n, const double *G, int rank, double *F, double *work) {
+    double *A = work, *scale = A + (size_t)n * n, *w = scale + n;
+    for (int i = 0; i < n; i++) {
+        double variance = G[i + (size_t)n * i];
+        scale[i] = variance > 0.0 ? sqrt(variance) : 1.0;
+    }
+    for (int j = 0; j < n; j++) {
+        for (int i = 0; i < n; i++) {
+            A[i + (size_t)n * j] = G[i + (size_t)n * j] / (scale[i] * scale[j]);
+        }
+    }
+    sp_eigen(n, A, w, w + n);
+    for (int j = 0; j < n; j++) {
+        const double *vector = A + (size_t)n * (n - 1 - j);
+        double root = j < rank && w[n - 1 - j] > 0.0 ? sqrt(w[n - 1 - j]) : 1.0;
+        for (int i = 0; i < n; i++) {
+            F[i + (size_t)n * j] = scale[i] * vector[i] * root;
+        }
+    }
+}
+
+/* Jacobian (k rows) of the parameters with respect to the face's coordinates, and the curvature
+ * that the face itself adds to the information: for one block, from its row and column on. Returns
+ * the number of coordinates added. */
+static int block_face(int n, int rank, const double *F, const double *gradient, int first_row,
+                      int first_col, int k, double *J, double *curvature, double *Gamma) {
+    /* Gamma = F' (gradient matrix) F */
+    double *E = Gamma + (size_t)n * n, *EF = E + (size_t)n * n;
+    int r = 0;
+    for (int j = 0; j < n; j++) {
+        for (int i = j; i < n; i++, r++) {
+            E[i + (size_t)n * j] = E[j + (size_t)n * i] = i == j ? gradient[r] : 0.5 * gradient[r];
+        }
+    }
+    sp_multiply(n, n, n, E, F, EF);
+    sp_multiply_tn(n, n, n, F, EF, Gamma);
+    int c = first_col;
+    for (int j = 0; j < rank; j++) {
+        for (int i = j; i < n; i++, c++) {
+            const double *u = F + (size_t)n * i, *v = F + (size_t)n * j;
+            double *column = J + first_row + (size_t)k * c;
+            for (int b = 0; b < n; b++) {
+                for (int a = b; a < n; a++) {
+                    *column++ = u[a] * v[b] + v[a] * u[b];
+                }
+            }
+            for (int e = j; e < n; e++) {
+                curvature[c + (size_t)k * (c + e - i)] = Gamma[i + (size_t)n * e];
+            }
+        }
+    }
+    return c - first_col;
+}
+
+/* Marks rows of J (k x n) that depend linearly on the rows before them. J is overwritten. */
+static void dependent_rows(int k, int n, double *J, int *dependent) {
+    const double tolerance = 1e-7;
+    for (int r = 0; r < k; r++) {
+        double before = 0.0, after = 0.0;
+        for (int c = 0; c < n; c++) {
+            before += J[r + (size_t)k * c] * J[r + (size_t)k * c];
+        }
+        for (int pass = 0; pass < 2; pass++) {
+            for (int i = 0; i < r; i++) {
+                if (dependent[i]) {
+                    continue;
+                }
+                double along = 0.0;
+                for (int c = 0; c < n; c++) {
+                    along += J[r + (size_t)k * c] * J[i + (size_t)k * c];
+                }
+                for (int c = 0; c < n; c++) {
+                    J[r + (size_t)k * c] -= along * J[i + (size_t)k * c];
+                }
+            }
+        }
+        for (int c = 0; c < n; c++) {
+            after += J[r + (size_t)k * c] * J[r + (size_t)k * c];
+        }
+        dependent[r] = !(sqrt(after) > tolerance * sqrt(before));
+        for (int c = 0; c < n; c++) {
+            J[r + (size_t)k * c] = dependent[r] ? 0.0 : J[r + (size_t)k * c] / sqrt(after);
+        }
+    }
+}
+
+int sp_face_covariance(const sp_blocks *blocks, int k, const double *G, const int *rank,
+                       const double *gradient, const double *observed, double *memory,
+                       double *covariance, int *redundant) {
+    size_t kk = (size_t)k * k;
+    double *J = memory, *H = J + kk, *OJ = H + kk, *scale = OJ + kk, *w = scale + k;
+    double *block = w + 6 * (size_t)k;
+    memset(J, 0, kk * sizeof(double));
+    memset(H, 0, kk * sizeof(double));
+    int row = 0, n_face = 0;
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        int n = blocks->size[b];
+        size_t nn = (size_t)n * n;
+        double *F = block, *rest = F + nn;
+        block_factor(n, G, rank[b], F, rest);
+        n_face += block_face(n, rank[b], F, gradient + row, row, n_face, k, J, H, rest);
+        row += n * (n + 1) / 2;
+        G += nn;
+    }
+    J[k - 1 + (size_t)k * n_face] = 1.0;
+    n_face++;
+
+    sp_multiply(k, k, n_face, observed, J, OJ);
+    for (int j = 0; j < n_face; j++) {
+        for (int i = 0; i < n_face; i++) {
+            H[i + (size_t)k * j] += sp_dot((size_t)k, J + (size_t)k * i, OJ + (size_t)k * j);
+        }
+    }
+    for (int i = 0; i < n_face; i++) {
+        double diagonal = H[i + (size_t)k * i];
+        scale[i] = diagonal > 0.0 ? sqrt(diagonal) : 1.0;
+    }
+    double *S = OJ;
+    for (int j = 0; j < n_face; j++) {
+        for (int i = 0; i < n_face; i++) {
+            S[i + (size_t)n_face * j] = H[i + (size_t)k * j] / (scale[i] * scale[j]);
+        }
+    }
+    sp_eigen(n_face, S, w, w + n_face);
+    /* covariance = J scale^-1 S^+ scale^-1 J' */
+    int undetermined = 0;
+    double *load = w + n_face; /* k */
+    memset(covariance, 0, kk * sizeof(double));
+    memset(redundant, 0, (size_t)k * sizeof(int));
+    for (int c = 0; c < n_face; c++) {
+        memset(load, 0, (size_t)k * sizeof(double));
+        for (int i = 0; i < n_face; i++) {
+            sp_axpy((size_t)k, S[i + (size_t)n_face * c] / scale[i], J + (size_t)k * i, load);
+        }
+        if (w[c] > 1e-12 * w[n_face - 1]) {
+            for (int j = 0; j < k; j++) {
+                sp_axpy((size_t)k, load[j] / w[c], load, covariance + (size_t)k * j);
+            }
+        } else {
+            undetermined = 1;
+            for (int r = 0; r < k; r++) {
+                double size = 0.0;
+                for (int i = 0; i < n_face; i++) {
+                    double x = J[r + (size_t)k * i] / scale[i];
+                    size += x * x;
+                }
+                redundant[r] = redundant[r] || fabs(load[r]) > 1e-6 * sqrt(size);
+            }
+        }
+    }
+    if (!undetermined) {
+        dependent_rows(k, n_face, J, redundant);
+    }
+    return undetermined;
+}

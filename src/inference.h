@@ -1,0 +1,58 @@
+/* Step 5 of the fit: from the optimum to results in the user's units. */
+#ifndef SAMEPAGE_INFERENCE_H
+#define SAMEPAGE_INFERENCE_H
+
+#include "optim.h"
+
+/* How the user's units relate to those of the reduced data. */
+typedef struct {
+    const double *Rx;   /* p x p: kept columns of X = orthonormal columns times Rx */
+    const double *coef; /* p: least-squares coefficients on the orthonormal columns */
+    double y_scale;
+    double sum_log_weights;
+} sp_units;
+
+/* Results in the user's units; k = n_par + 1 parameters, s last. All arrays are the caller's. */
+typedef struct {
+    double criterion;                      /* -2 log likelihood, restricted when reml */
+    double *beta;                          /* p */
+    double *vcov;                          /* p x p */
+    double *dvcov;                         /* p x p per parameter: derivative of vcov */
+    double *gradient;                      /* k, of the criterion */
+    double *observed, *expected, *average; /* k x k informations of the log likelihood */
+} sp_results;
+
+size_t sp_results_work_size(const sp_reduced *data, const sp_model *model);
+
+/* Everything at given parameters (user's units: G block after block, size x size, and s). */
+sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
+                        const sp_units *units, int reml, const double *G, double s, double *memory,
+                        sp_results *out);
+
+/* Predictions of the random effects of one level at given parameters (user's units): mean
+ * (q_l x groups) and variance (q_l x q_l x groups, or NULL). Same workspace. */
+sp_status sp_ranef_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
+                      const sp_units *units, const double *G, double s, int level, double *memory,
+                      double *mean, double *variance);
+
+size_t sp_adjustment_work_size(const sp_reduced *data, const sp_model *model);
+
+/* What Kenward and Roger add to vcov (p x p, user's units) at given parameters, when the covariance
+ * of the estimated parameters is W (k x k, user's units): 2 Phi [sum W_rs (Q_rs - P_r Phi P_s)]
+ * Phi.
+ */
+sp_status sp_adjustment_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
+                           const sp_units *units, const double *G, double s, const double *W,
+                           double *memory, double *adjustment);
+
+size_t sp_face_work_size(int k, int n_squares);
+
+/* Covariance (k x k) of the estimated parameters: inverse observed information on the active face,
+ * the matrices of the given ranks around G. redundant[r] is 1 for a parameter that the boundary
+ * fixes as a function of those before it. Returns 0, or 1 when the information on the face is not
+ * positive definite (parameters it leaves undetermined count as redundant then). */
+int sp_face_covariance(const sp_blocks *blocks, int k, const double *G, const int *rank,
+                       const double *gradient, const double *observed, double *memory,
+                       double *covariance, int *redundant);
+
+#endif

@@ -1,0 +1,57 @@
+/* Small dense kernels. Matrices are flat and column-major unless a comment says otherwise; a
+ * symmetric d x d matrix that only ever enters sums is kept "packed": its upper triangle row by
+ * row, element (j, k), j <= k, at j * d - j * (j - 1) / 2 + (k - j). */
+#ifndef SAMEPAGE_LINALG_H
+#define SAMEPAGE_LINALG_H
+
+#include <stddef.h>
+
+/* Number of elements of a packed d x d matrix. */
+static inline size_t sp_packed_size(int d) {
+    return (size_t)d * (size_t)(d + 1) / 2;
+}
+
+/* C = A B; A is m x n, B is n x r, C is m x r. */
+void sp_multiply(int m, int n, int r, const double *A, const double *B, double *C);
+
+/* C = A' B; A is n x m, B is n x r, C is m x r. */
+void sp_multiply_tn(int m, int n, int r, const double *A, const double *B, double *C);
+
+/* C = A B'; A is m x n, B is r x n, C is m x r. */
+void sp_multiply_nt(int m, int n, int r, const double *A, const double *B, double *C);
+
+/* Lower Cholesky factor of the n x n matrix A, in place (upper triangle set to zero). Returns 0,
+ * or the 1-based column where A was found not positive definite. */
+int sp_cholesky(int n, double *A);
+
+/* Inverse of the lower triangular n x n matrix L, in place. */
+void sp_invert_lower(int n, double *L);
+
+/* Solves M X = B for n x r right-hand sides, LU with partial pivoting; both are overwritten (M by
+ * its factors, B by X). Returns 0 on success, 1 when M is singular; *log_det gets log|det M| and
+ * *sign the sign of det M. */
+int sp_solve(int n, int r, double *M, double *B, double *log_det, int *sign);
+
+/* Eigenvalues (ascending, in w) and eigenvectors (in A's columns) of a symmetric n x n matrix.
+ * work: 3 n doubles. Returns LAPACK's info. */
+int sp_eigen(int n, double *A, double *w, double *work);
+
+/* Singular value decomposition A = U diag(s) V' of an n x n matrix; A is overwritten, U gets the
+ * left vectors, V' is not formed. work: 8 n doubles. Returns LAPACK's info. */
+int sp_left_svd(int n, double *A, double *s, double *U, double *work);
+
+/* packed += alpha u u'. */
+void sp_add_outer(int d, double alpha, const double *u, double *packed);
+
+/* packed += alpha (u v' + v u'). */
+void sp_add_outer_sym(int d, double alpha, const double *u, const double *v, double *packed);
+
+/* Full symmetric d x d matrix from its packed form. */
+void sp_unpack(int d, const double *packed, double *full);
+
+double sp_dot(size_t n, const double *x, const double *y);
+
+/* y += alpha x. */
+void sp_axpy(size_t n, double alpha, const double *x, double *y);
+
+#endif

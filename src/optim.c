@@ -1,0 +1,819 @@
+#include "optim.h"
+#include "linalg.h"
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+static const double two_pi = 6.283185307179586476925287;
+
+/* ---- the model and its bases ---------------------------------------------------------------- */
+
+int sp_model_size(const sp_blocks *blocks) {
+    int n_par = 0;
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        n_par += blocks->size[b] * (blocks->size[b] + 1) / 2;
+    }
+    return n_par;
+}
+
+int sp_block_offset(const sp_blocks *blocks, int block) {
+    int offset = 0;
+    for (int b = 0; b < block; b++) {
+        if (blocks->level[b] == blocks->level[block]) {
+            offset += blocks->size[b];
+        }
+    }
+    return offset;
+}
+
+void sp_model_init(const sp_blocks *blocks, int n_levels, int q, int *level, int *row, int *col,
+                   sp_model *model) {
+    model->n_levels = n_levels;
+    model->q = q;
+    model->n_par = sp_model_size(blocks);
+    model->level = level;
+    model->row = row;
+    model->col = col;
+    memset(model->dim, 0, sizeof model->dim);
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        int offset = model->dim[blocks->level[b]];
+        for (int j = 0; j < blocks->size[b]; j++) {
+            for (int i = j; i < blocks->size[b]; i++) {
+                *level++ = blocks->level[b];
+                *row++ = offset + i;
+                *col++ = offset + j;
+            }
+        }
+        model->dim[blocks->level[b]] += blocks->size[b];
+    }
+}
+
+static const int *block_columns(const sp_blocks *blocks, int block) {
+    const int *columns = blocks->columns;
+    for (int b = 0; b < block; b++) {
+        columns += blocks->size[b];
+    }
+    return columns;
+}
+
+void sp_natural_basis(const sp_blocks *blocks, const sp_model *model, int level, double *F) {
+    int q = model->q;
+    memset(F, 0, (size_t)q * model->dim[level] * sizeof(double));
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        if (blocks->level[b] == level) {
+            int offset = sp_block_offset(blocks, b);
+            const int *columns = block_columns(blocks, b);
+            for (int j = 0; j < blocks->size[b]; j++) {
+                F[columns[j] + (size_t)q * (offset + j)] = 1.0;
+            }
+        }
+    }
+}
+
+/* ---- the trust-region step ------------------------------------------------------------------ */
+
+/* Length of the step -(H + shift)^-1 g in eigen-coordinates. */
+static double step_length(int n, const double *lambda, const double *along, double shift) {
+    double sum = 0.0;
+    for (int i = 0; i < n; i++) {
+        if (along[i] != 0.0) {
+            double x = along[i] / (lambda[i] + shift);
+            sum += x * x;
+        }
+    }
+    return sqrt(sum);
+}
+
+double sp_trust_region_step(int n, const double *g, double *H, double radius, double *step,
+                            double *work) {
+    double *lambda = work, *along = lambda + n, *x = along + n;
+    if (sp_eigen(n, H, lambda, x)) {
+        memset(step, 0, (size_t)n * sizeof(double));
+        return 0.0;
+    }
+    double largest = fmax(fabs(lambda[0]), fabs(lambda[n - 1]));
+    double flat = 1e-13 * largest;
+    double g_size = sqrt(sp_dot((size_t)n, g, g));
+    for (int i = 0; i < n; i++) {
+        along[i] = sp_dot((size_t)n, H + (size_t)n * i, g);
+        /* A direction in which nothing changes (a redundant parameter) is left alone. */
+        if (fabs(lambda[i]) <= flat && fabs(along[i]) <= 1e-8 * (g_size + 1.0)) {
+            along[i] = 0.0;
+        }
+    }
+    double lowest = lambda[0];
+    double shift = 0.0;
+    double extra = 0.0; /* along the first eigenvector */
+    int newton = lowest > flat || (lowest >= -flat && along[0] == 0.0);
+    if (!(newton && step_length(n, lambda, along, 0.0) <= radius)) {
+        double low = lowest < 0.0 ? -lowest : 0.0;
+        double floor_shift = low + 1e-14 * (largest + 1e-300);
+        if (lowest < 0.0 && step_length(n, lambda, along, floor_shift) < radius) {
+            /* Hard case: along the negative curvature until the region ends. */
+            shift = floor_shift;
+            double length = step_length(n, lambda, along, shift);
+            extra = sqrt(radius * radius - length * length);
+            extra = along[0] > 0.0 ? -extra : extra;
+        } else {
+            double high = low + g_size / radius + 1e-300;
+            for (int it = 0; it < 200; it++) {
+                shift = 0.5 * (low + high);
+                if (shift == low || shift == high) {
+                    break;
+                }
+                double length = step_length(n, lambda, along, shift);
+                if (fabs(length - radius) <= 1e-3 * radius) {
+                    break;
+                }
+                if (length > radius) {
+                    low = shift;
+                } else {
+                    high = shift;
+                }
+            }
+        }
+    }
+    double fall = 0.0;
+    memset(step, 0, (size_t)n * sizeof(double));
+    for (int i = 0; i < n; i++) {
+        x[i] = along[i] != 0.0 ? -along[i] / (lambda[i] + shift) : 0.0;
+        if (i == 0) {
+            x[i] += extra;
+        }
+        fall -= x[i] * (along[i] + 0.5 * lambda[i] * x[i]);
+        sp_axpy((size_t)n, x[i], H + (size_t)n * i, step);
+    }
+    return fall;
+}
+
+/* ---- state ---------------------------------------------------------------------------------- */
+
+/* The optimiser's own view. Per block: G = (T U diag(l)) (.)', T whitening the block's columns;
+ * d = max(l, 1) and the basis F = T U diag(d), so that G = F diag(l / d)^2 F' with entries of
+ * ordinary size whatever the scale of the data. */
+typedef struct {
+    const sp_reduced *data;
+    const sp_model *model;
+    const sp_blocks *blocks;
+    const sp_control *control;
+    int reml;
+    sp_check check;
+    void *check_data;
+    sp_reml_work reml_work;
+    sp_value value;
+    sp_derivatives derivatives;
+    double *F[SP_MAX_LEVELS], *G[SP_MAX_LEVELS];
+    double *T, *U, *l, *best_U, *best_l, *held; /* blocks one after the other */
+    double *gradient, *hessian, *fisher, *scale, *x, *step, *scaled_g, *scaled_H, *work;
+    int evaluations, iterations;
+} search;
+
+static size_t total_squares(const sp_blocks *blocks) {
+    size_t sum = 0;
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        sum += (size_t)blocks->size[b] * blocks->size[b];
+    }
+    return sum;
+}
+
+static size_t total_size(const sp_blocks *blocks) {
+    size_t sum = 0;
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        sum += (size_t)blocks->size[b];
+    }
+    return sum;
+}
+
+static double *take(double *memory, size_t *used, size_t size) {
+    double *block = memory ? memory + *used : NULL;
+    *used += size;
+    return block;
+}
+
+static size_t carve(search *o, double *memory) {
+    size_t used = 0, d = (size_t)o->data->d, k = (size_t)o->model->n_par, q = (size_t)o->data->q;
+    size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
+    o->value.root = take(memory, &used, d * d);
+    double *derivatives = take(memory, &used, sp_derivatives_size((int)d, (int)k + 1));
+    if (memory) {
+        sp_derivatives_init((int)d, (int)k, derivatives, &o->derivatives);
+    }
+    for (int l = 0; l < o->model->n_levels; l++) {
+        size_t dim = (size_t)o->model->dim[l];
+        o->F[l] = take(memory, &used, q * dim);
+        o->G[l] = take(memory, &used, dim * dim);
+    }
+    o->T = take(memory, &used, squares);
+    o->U = take(memory, &used, squares);
+    o->best_U = take(memory, &used, squares);
+    o->held = take(memory, &used, 4 * squares + q * q);
+    o->l = take(memory, &used, sizes);
+    o->best_l = take(memory, &used, sizes);
+    o->gradient = take(memory, &used, k);
+    o->scale = take(memory, &used, k);
+    o->x = take(memory, &used, k);
+    o->step = take(memory, &used, k);
+    o->scaled_g = take(memory, &used, k);
+    o->hessian = take(memory, &used, k * k);
+    o->fisher = take(memory, &used, k * k);
+    o->scaled_H = take(memory, &used, k * k);
+    o->work = take(memory, &used, 8 * (k + sizes) + 2 * squares);
+    return used;
+}
+
+size_t sp_optimise_work_size(const sp_reduced *data, const sp_model *model,
+                             const sp_blocks *blocks) {
+    search o;
+    o.data = data;
+    o.model = model;
+    o.blocks = blocks;
+    return carve(&o, NULL) + sp_reml_work_size(data, model) + total_squares(blocks) +
+           total_size(blocks);
+}
+
+static double degrees(const search *o) {
+    return (double)o->data->n - (o->reml ? o->data->p : 0);
+}
+
+/* Rounding noise of the criterion. */
+static double noise_of(const search *o) {
+    return 16.0 * DBL_EPSILON * (fabs(o->value.log_det_v) + fabs(o->value.log_det_x) + degrees(o));
+}
+
+/* The criterion with s profiled out, at the present F and G; infinite outside the domain. */
+static double evaluate(search *o) {
+    sp_point point;
+    for (int l = 0; l < o->model->n_levels; l++) {
+        point.F[l] = o->F[l];
+        point.G[l] = o->G[l];
+    }
+    point.s = 1.0;
+    o->evaluations++;
+    if (sp_reml_value(o->data, o->model, &point, &o->reml_work, &o->value) != SP_OK) {
+        return INFINITY;
+    }
+    double nu = degrees(o);
+    return nu * (log(two_pi * o->value.quadratic / nu) + 1.0) + o->value.log_det_v +
+           (o->reml ? o->value.log_det_x : 0.0);
+}
+
+/* Gradient, Hessian and Fisher information (of the criterion, so twice the usual one), s profiled
+ * out, at the point of the last evaluate(); the basis may have been changed since, the matrix not.
+ */
+static void differentiate(search *o) {
+    int k = o->model->n_par;
+    sp_point point;
+    for (int l = 0; l < o->model->n_levels; l++) {
+        point.F[l] = o->F[l];
+        point.G[l] = o->G[l];
+    }
+    point.s = 1.0;
+    sp_derivatives *D = &o->derivatives;
+    sp_reml_derivatives(o->data, o->model, &point, o->reml, &o->reml_work, &o->value, D);
+    double nu = degrees(o), Q = o->value.quadratic;
+    for (int r = 0; r < k; r++) {
+        D->trace[r] -= o->reml ? D->trace_x[r] : 0.0;
+        o->gradient[r] = D->trace[r] - nu * D->square[r] / Q;
+    }
+    for (int i = 0; i < k; i++) {
+        for (int j = 0; j < k; j++) {
+            size_t at = (size_t)i + (size_t)k * j;
+            o->fisher[at] = 2.0 * D->expected[at] - D->trace[i] * D->trace[j] / nu;
+            o->hessian[at] = -2.0 * D->expected[at] + 4.0 * nu / Q * D->average[at] -
+                             nu / (Q * Q) * D->square[i] * D->square[j];
+        }
+    }
+}
+
+/* G of one block set to M M' (size x size, M in the block's basis). */
+static void set_block(search *o, int block, const double *M) {
+    int n = o->blocks->size[block], level = o->blocks->level[block];
+    int offset = sp_block_offset(o->blocks, block), dim = o->model->dim[level];
+    for (int j = 0; j < n; j++) {
+        for (int i = 0; i < n; i++) {
+            double sum = 0.0;
+            for (int c = 0; c < n; c++) {
+                sum += M[i + (size_t)n * c] * M[j + (size_t)n * c];
+            }
+            o->G[level][offset + i + (size_t)dim * (offset + j)] = sum;
+        }
+    }
+}
+
+/* F of one block: its columns of Z times T U diag(d). */
+static void set_basis(search *o, int block, const double *T, const double *U, const double *l) {
+    int n = o->blocks->size[block], level = o->blocks->level[block], q = o->model->q;
+    int offset = sp_block_offset(o->blocks, block);
+    const int *columns = block_columns(o->blocks, block);
+    for (int j = 0; j < n; j++) {
+        double d = fmax(l[j], 1.0);
+        for (int i = 0; i < n; i++) {
+            double sum = 0.0;
+            for (int c = 0; c < n; c++) {
+                sum += T[i + (size_t)n * c] * U[c + (size_t)n * j];
+            }
+            o->F[level][columns[i] + (size_t)q * (offset + j)] = sum * d;
+        }
+    }
+}
+
+/* Bases and matrices of all blocks from their factors U diag(l). */
+static void set_point(search *o) {
+    double *T = o->T, *U = o->U, *l = o->l, *M = o->held;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        set_basis(o, b, T, U, l);
+        memset(M, 0, (size_t)n * n * sizeof(double));
+        for (int j = 0; j < n; j++) {
+            M[j + (size_t)n * j] = l[j] / fmax(l[j], 1.0);
+        }
+        set_block(o, b, M);
+        T += n * n;
+        U += n * n;
+        l += n;
+    }
+}
+
+/* T of every block: the inverse transposed Cholesky factor of the mean of Z'Z over the level's
+ * groups, so that in the new basis a group's information is about one. */
+static void whiten(search *o) {
+    const sp_reduced *data = o->data;
+    int q = data->q;
+    double *total = o->held + 4 * total_squares(o->blocks);
+    memset(total, 0, (size_t)q * q * sizeof(double));
+    for (int u = 0; u < data->n_units; u++) {
+        const double *R = data->R + (size_t)q * q * u;
+        for (int b = 0; b < q; b++) {
+            for (int a = 0; a < q; a++) {
+                total[a + (size_t)q * b] += sp_dot((size_t)q, R + (size_t)q * a, R + (size_t)q * b);
+            }
+        }
+    }
+    double *T = o->T;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        const int *columns = block_columns(o->blocks, b);
+        double groups = (double)data->n_nodes[o->blocks->level[b]];
+        double *C = o->held;
+        for (int j = 0; j < n; j++) {
+            for (int i = 0; i < n; i++) {
+                C[i + (size_t)n * j] = total[columns[i] + (size_t)q * columns[j]] / groups;
+            }
+        }
+        double *diagonal = C + (size_t)n * n;
+        for (int i = 0; i < n; i++) {
+            diagonal[i] = C[i + (size_t)n * i] > 0.0 ? C[i + (size_t)n * i] : 1.0;
+        }
+        memset(T, 0, (size_t)n * n * sizeof(double));
+        if (sp_cholesky(n, C) == 0) {
+            sp_invert_lower(n, C);
+            for (int j = 0; j < n; j++) {
+                for (int i = 0; i <= j; i++) {
+                    T[i + (size_t)n * j] = C[j + (size_t)n * i];
+                }
+            }
+        } else {
+            for (int i = 0; i < n; i++) {
+                T[i + (size_t)n * i] = 1.0 / sqrt(diagonal[i]);
+            }
+        }
+        T += n * n;
+    }
+}
+
+/* ---- Fisher steps --------------------------------------------------------------------------- */
+
+/* The factor U diag(l) of every block's trial matrix (blocks one after the other in `matrices`,
+ * overwritten), negative eigenvalues set to zero. */
+static void factor_blocks(search *o, double *matrices) {
+    double *U = o->U, *l = o->l;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        double *vectors = matrices, *values = o->work;
+        sp_eigen(n, vectors, values, o->work + n);
+        /* Largest first: a zero column must be the last for the triangular factor to reach every
+         * direction around it. */
+        for (int j = 0; j < n; j++) {
+            double value = values[n - 1 - j];
+            l[j] = value > 0.0 ? sqrt(value) : 0.0;
+            memcpy(U + (size_t)n * j, vectors + (size_t)n * (n - 1 - j),
+                   (size_t)n * sizeof(double));
+        }
+        matrices += n * n;
+        U += n * n;
+        l += n;
+    }
+}
+
+/* At the present point, in the basis T: every block's matrix U diag(l^2) U'. */
+static void block_matrices(const search *o, double *matrices) {
+    const double *U = o->U, *l = o->l;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        for (int j = 0; j < n; j++) {
+            for (int i = 0; i < n; i++) {
+                double sum = 0.0;
+                for (int c = 0; c < n; c++) {
+                    sum += U[i + (size_t)n * c] * l[c] * l[c] * U[j + (size_t)n * c];
+                }
+                matrices[i + (size_t)n * j] = sum;
+            }
+        }
+        matrices += n * n;
+        U += n * n;
+        l += n;
+    }
+}
+
+/* The Fisher step -fisher^+ gradient in o->step. */
+static void fisher_step(search *o) {
+    int k = o->model->n_par;
+    double *H = o->scaled_H, *w = o->work;
+    for (int i = 0; i < k; i++) {
+        double diagonal = o->fisher[i + (size_t)k * i];
+        o->scale[i] = diagonal > 0.0 ? sqrt(diagonal) : 1.0;
+    }
+    for (int i = 0; i < k; i++) {
+        for (int j = 0; j < k; j++) {
+            H[i + (size_t)k * j] = o->fisher[i + (size_t)k * j] / (o->scale[i] * o->scale[j]);
+        }
+    }
+    sp_eigen(k, H, w, w + k);
+    memset(o->step, 0, (size_t)k * sizeof(double));
+    for (int c = 0; c < k; c++) {
+        if (w[c] > 1e-10 * w[k - 1]) {
+            double along = 0.0;
+            for (int i = 0; i < k; i++) {
+                along += H[i + (size_t)k * c] * o->gradient[i] / o->scale[i];
+            }
+            for (int i = 0; i < k; i++) {
+                o->step[i] -= H[i + (size_t)k * c] * along / (w[c] * o->scale[i]);
+            }
+        }
+    }
+}
+
+/* matrices += fraction * step, the step being in the basis F = T U diag(d) of the point. */
+static void move_blocks(const search *o, double fraction, double *matrices, double *E) {
+    const double *U = o->U, *l = o->l, *step = o->step;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        for (int j = 0; j < n; j++) {
+            for (int i = j; i < n; i++) {
+                double change = fraction * *step++ * fmax(l[i], 1.0) * fmax(l[j], 1.0);
+                E[i + (size_t)n * j] = change;
+                E[j + (size_t)n * i] = change;
+            }
+        }
+        for (int j = 0; j < n; j++) {
+            for (int i = 0; i < n; i++) {
+                double sum = 0.0;
+                for (int c = 0; c < n; c++) {
+                    for (int e = 0; e < n; e++) {
+                        sum += U[i + (size_t)n * c] * E[c + (size_t)n * e] * U[j + (size_t)n * e];
+                    }
+                }
+                matrices[i + (size_t)n * j] += sum;
+            }
+        }
+        matrices += n * n;
+        U += n * n;
+        l += n;
+    }
+}
+
+/* At most five Fisher steps, each shortened at most three times; f is the criterion here. */
+static double fisher_phase(search *o, double f) {
+    size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
+    double *matrices = o->held + squares, *trial = matrices + squares, *E = trial + squares;
+    for (int it = 0; it < 5; it++) {
+        differentiate(o);
+        fisher_step(o);
+        block_matrices(o, matrices);
+        memcpy(o->best_U, o->U, squares * sizeof(double));
+        memcpy(o->best_l, o->l, sizes * sizeof(double));
+        double fraction = 1.0, f_new = INFINITY;
+        for (int attempt = 0; attempt < 4; attempt++, fraction *= 0.25) {
+            memcpy(trial, matrices, squares * sizeof(double));
+            move_blocks(o, fraction, trial, E);
+            factor_blocks(o, trial);
+            set_point(o);
+            f_new = evaluate(o);
+            if (f_new < f) {
+                break;
+            }
+            memcpy(o->U, o->best_U, squares * sizeof(double));
+            memcpy(o->l, o->best_l, sizes * sizeof(double));
+        }
+        if (!(f_new < f)) {
+            set_point(o);
+            return evaluate(o);
+        }
+        double fall = f - f_new;
+        f = f_new;
+        if (fall < 1.0) {
+            break;
+        }
+    }
+    return f;
+}
+
+/* ---- Newton steps --------------------------------------------------------------------------- */
+
+/* Gradient, Hessian and scale for the lower triangular x of G = (Lambda + x)(Lambda + x)',
+ * Lambda = diag(l / d), at x = 0: the Jacobian of G is diagonal there. */
+static void factor_derivatives(search *o) {
+    int k = o->model->n_par;
+    double *jacobian = o->x;
+    const double *l = o->l;
+    int r = 0;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        for (int j = 0; j < n; j++) {
+            double lambda = l[j] / fmax(l[j], 1.0);
+            for (int i = j; i < n; i++, r++) {
+                double unit = i == j ? 2.0 : 1.0;
+                jacobian[r] = unit * lambda;
+                double information = unit * unit * o->fisher[r + (size_t)k * r];
+                o->scale[r] = information > 0.0 ? sqrt(information) : 1.0;
+            }
+        }
+        l += n;
+    }
+    for (int i = 0; i < k; i++) {
+        o->scaled_g[i] = jacobian[i] * o->gradient[i] / o->scale[i];
+        for (int j = 0; j < k; j++) {
+            o->scaled_H[i + (size_t)k * j] =
+                jacobian[i] * o->hessian[i + (size_t)k * j] * jacobian[j];
+        }
+    }
+    /* Second derivatives of G itself: C[(i,j), (i',j)] = 2 Gamma_ii'. */
+    r = 0;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        const double *gamma = o->gradient + r; /* the block's gradient, lower triangle */
+        for (int j = 0, column = r; j < n; column += n - j, j++) {
+            for (int i = j; i < n; i++) {
+                for (int e = j; e < n; e++) {
+                    int low = i < e ? i : e, high = i < e ? e : i;
+                    double g = gamma[low * n - low * (low - 1) / 2 + high - low];
+                    o->scaled_H[column + i - j + (size_t)k * (column + e - j)] +=
+                        i == e ? 2.0 * g : g;
+                }
+            }
+        }
+        r += n * (n + 1) / 2;
+    }
+    for (int i = 0; i < k; i++) {
+        for (int j = 0; j < k; j++) {
+            o->scaled_H[i + (size_t)k * j] /= o->scale[i] * o->scale[j];
+        }
+    }
+}
+
+/* The point at x = o->step / scale: M = Lambda + x per block, kept in o->held for accept_step. */
+static void try_step(search *o) {
+    const double *l = o->l;
+    double *M = o->held;
+    int r = 0;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        memset(M, 0, (size_t)n * n * sizeof(double));
+        for (int j = 0; j < n; j++) {
+            for (int i = j; i < n; i++, r++) {
+                M[i + (size_t)n * j] =
+                    (i == j ? l[j] / fmax(l[j], 1.0) : 0.0) + o->step[r] / o->scale[r];
+            }
+        }
+        set_block(o, b, M);
+        M += n * n;
+        l += n;
+    }
+}
+
+/* New factors U diag(l): the singular value decomposition of U diag(d) M. */
+static void accept_step(search *o) {
+    double *U = o->U, *l = o->l, *M = o->held;
+    double *A = o->held + total_squares(o->blocks);
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        for (int j = 0; j < n; j++) {
+            for (int i = 0; i < n; i++) {
+                double sum = 0.0;
+                for (int c = 0; c < n; c++) {
+                    sum += U[i + (size_t)n * c] * fmax(l[c], 1.0) * M[c + (size_t)n * j];
+                }
+                A[i + (size_t)n * j] = sum;
+            }
+        }
+        sp_left_svd(n, A, l, U, o->work);
+        U += n * n;
+        l += n;
+        M += n * n;
+    }
+    set_point(o);
+}
+
+/* Sets a factor's small columns to zero, the smallest first, where the criterion does not rise.
+ * Returns whether any was. */
+static int drop_small(search *o, double *f) {
+    const double small = 0.05;
+    int dropped = 0;
+    double *l = o->l;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        for (int j = n - 1; j >= 0 && l[j] < small; j--) {
+            if (l[j] == 0.0) {
+                continue;
+            }
+            double held = l[j];
+            l[j] = 0.0;
+            set_point(o);
+            double f_zero = evaluate(o);
+            if (!(f_zero <= *f + fmax(o->control->zero_tolerance, noise_of(o)))) {
+                l[j] = held;
+                break;
+            }
+            *f = f_zero;
+            dropped = 1;
+        }
+        l += n;
+    }
+    set_point(o);
+    return dropped;
+}
+
+/* Trust-region Newton from the present point until the predicted fall is nothing. */
+static sp_reason newton_phase(search *o, double *f, double *predicted) {
+    int k = o->model->n_par;
+    double radius = -1.0;
+    int refused = 0;
+    for (;; o->iterations++) {
+        if (o->check && o->check(o->check_data)) {
+            return SP_REASON_ITERATIONS;
+        }
+        if (!refused) {
+            differentiate(o);
+        }
+        factor_derivatives(o);
+        if (radius < 0.0) {
+            radius = 0.5 * sqrt(sp_dot((size_t)k, o->scale, o->scale));
+        }
+        *predicted = sp_trust_region_step(k, o->scaled_g, o->scaled_H, radius, o->step, o->work);
+        double noise = noise_of(o);
+        if (*predicted < fmax(o->control->fall_tolerance, noise)) {
+            if (refused) {
+                set_point(o);
+                *f = evaluate(o);
+            }
+            return refused && *predicted > 1e-6 ? SP_REASON_STUCK : SP_REASON_NONE;
+        }
+        if (o->iterations >= o->control->max_iterations) {
+            return SP_REASON_ITERATIONS;
+        }
+        double length = sqrt(sp_dot((size_t)k, o->step, o->step));
+        try_step(o);
+        double f_new = evaluate(o);
+        double ratio = (*f - f_new) / *predicted;
+        if (f_new < *f) {
+            *f = f_new;
+            accept_step(o);
+            refused = 0;
+        } else {
+            /* Back to the point: derivatives stay, its matrices must return. */
+            set_point(o);
+            refused = 1;
+        }
+        if (!(ratio >= 0.25)) {
+            radius = 0.25 * length;
+        } else if (ratio > 0.75 && length > 0.8 * radius) {
+            radius *= 2.5;
+        }
+        if (refused && radius < 1e-14) {
+            *f = evaluate(o);
+            return SP_REASON_STUCK;
+        }
+    }
+}
+
+static double run_from_start(search *o, double *predicted, sp_reason *reason) {
+    set_point(o);
+    double f = evaluate(o);
+    if (!isfinite(f)) {
+        *reason = SP_REASON_START;
+        return INFINITY;
+    }
+    f = fisher_phase(o, f);
+    *reason = newton_phase(o, &f, predicted);
+    for (int round = 0; round < 4 && drop_small(o, &f); round++) {
+        f = evaluate(o);
+        *reason = newton_phase(o, &f, predicted);
+    }
+    return f;
+}
+
+/* Start number `start`: 0 gives every direction weight one, 1 weight ten, and the others weight
+ * ten to one direction and a tenth to the rest. */
+static void set_start(search *o, int start) {
+    double *U = o->U, *l = o->l;
+    int direction = 2;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        memset(U, 0, (size_t)n * n * sizeof(double));
+        for (int j = 0; j < n; j++, direction++) {
+            U[j + (size_t)n * j] = 1.0;
+            l[j] = start == 0 ? 1.0 : start == 1 || start == direction ? 10.0 : 0.1;
+        }
+        U += n * n;
+        l += n;
+    }
+}
+
+sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
+                      int reml, const sp_control *control, double *memory, double *G, int *rank,
+                      sp_optimum *optimum, sp_check check, void *check_data) {
+    search o;
+    o.data = data;
+    o.model = model;
+    o.blocks = blocks;
+    o.control = control;
+    o.reml = reml;
+    o.check = check;
+    o.check_data = check_data;
+    o.evaluations = 0;
+    size_t used = carve(&o, memory);
+    sp_reml_work_init(data, model, memory + used, &o.reml_work);
+    for (int l = 0; l < model->n_levels; l++) {
+        size_t dim = (size_t)model->dim[l];
+        memset(o.F[l], 0, (size_t)data->q * dim * sizeof(double));
+        memset(o.G[l], 0, dim * dim * sizeof(double));
+    }
+    whiten(&o);
+
+    size_t squares = total_squares(blocks), sizes = total_size(blocks);
+    int fewest = data->n_units;
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        int groups = data->n_nodes[blocks->level[b]];
+        fewest = groups < fewest ? groups : fewest;
+    }
+    int n_starts = fewest <= control->few_units ? 2 + (int)sizes : 1;
+    double *best_U = memory + used + sp_reml_work_size(data, model);
+    double *best_l = best_U + squares;
+    optimum->criterion = INFINITY;
+    optimum->reason = SP_REASON_START;
+    optimum->iterations = 0;
+    for (int start = 0; start < n_starts; start++) {
+        sp_reason reason = SP_REASON_NONE;
+        double predicted = 0.0;
+        o.iterations = 0;
+        set_start(&o, start);
+        double f = run_from_start(&o, &predicted, &reason);
+        optimum->iterations += o.iterations;
+        /* A later start must win by more than noise, so that equal optima keep the first. */
+        if (start == 0 || f < optimum->criterion - 1e-9 ||
+            (optimum->reason != SP_REASON_NONE && reason == SP_REASON_NONE &&
+             f <= optimum->criterion + 1e-9)) {
+            optimum->criterion = f;
+            optimum->reason = reason;
+            optimum->predicted_fall = predicted;
+            memcpy(best_U, o.U, squares * sizeof(double));
+            memcpy(best_l, o.l, sizes * sizeof(double));
+        }
+    }
+    memcpy(o.U, best_U, squares * sizeof(double));
+    memcpy(o.l, best_l, sizes * sizeof(double));
+    set_point(&o);
+    double f = evaluate(&o);
+    optimum->evaluations = o.evaluations;
+    if (!isfinite(f)) {
+        optimum->fit = SP_FIT_FAILED;
+        optimum->reason = SP_REASON_START;
+        return SP_OK;
+    }
+    optimum->criterion = f;
+    optimum->s = o.value.quadratic / degrees(&o);
+
+    int singular = 0;
+    double *matrices = o.held + squares;
+    block_matrices(&o, matrices);
+    const double *T = o.T, *l = o.l;
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        int n = blocks->size[b];
+        double *TM = o.held;
+        sp_multiply(n, n, n, T, matrices, TM);
+        sp_multiply_nt(n, n, n, TM, T, G);
+        rank[b] = 0;
+        for (int j = 0; j < n; j++) {
+            rank[b] += l[j] > 0.0;
+        }
+        singular = singular || rank[b] < n;
+        matrices += n * n;
+        T += n * n;
+        G += n * n;
+        l += n;
+    }
+    optimum->fit = optimum->reason != SP_REASON_NONE ? SP_FIT_FAILED
+                   : singular                        ? SP_FIT_BOUNDARY
+                                                     : SP_FIT_OK;
+    return SP_OK;
+}

@@ -1,0 +1,67 @@
+/* Step 4 of the fit: the covariance parameters that minimise the criterion, s profiled out.
+ *
+ * A few Fisher steps from a start that gives the random effects as much weight as the residual,
+ * then Newton steps in a trust region on triangular factors of the covariance matrices. The factor
+ * makes boundary points ordinary: a singular matrix has a zero column. */
+#ifndef SAMEPAGE_OPTIM_H
+#define SAMEPAGE_OPTIM_H
+
+#include "reml.h"
+
+/* Covariance blocks: unstructured matrices over columns of Z, at a level. */
+typedef struct {
+    int n_blocks;
+    const int *level, *size;
+    const int *columns; /* 0-based, block after block */
+} sp_blocks;
+
+typedef struct {
+    double fall_tolerance; /* stop when the predicted fall of the criterion is below this */
+    double zero_tolerance; /* a direction is dropped when that raises the criterion by less */
+    int max_iterations;
+    int few_units; /* at most this many groups: try several starts */
+} sp_control;
+
+typedef enum {
+    SP_REASON_NONE = 0,
+    SP_REASON_ITERATIONS, /* max_iterations reached */
+    SP_REASON_START,      /* criterion not finite at any start */
+    SP_REASON_STUCK,      /* no step lowers the criterion, yet one should */
+    SP_REASON_INFORMATION /* optimum, but the information matrix is not positive definite */
+} sp_reason;
+
+typedef struct {
+    sp_fit fit;
+    sp_reason reason;
+    double criterion;      /* profiled, in the units of the reduced data */
+    double s;              /* residual variance */
+    double predicted_fall; /* at the end */
+    int iterations, evaluations;
+} sp_optimum;
+
+/* Sizes of a model: number of G parameters, and its description in caller's memory (n_par ints
+ * each). dim and n_levels are filled in. */
+int sp_model_size(const sp_blocks *blocks);
+void sp_model_init(const sp_blocks *blocks, int n_levels, int q, int *level, int *row, int *col,
+                   sp_model *model);
+
+/* The basis that selects the blocks' columns (natural parameters): F, q x dim[level]. */
+void sp_natural_basis(const sp_blocks *blocks, const sp_model *model, int level, double *F);
+
+/* Position of a block's first coordinate within its level. */
+int sp_block_offset(const sp_blocks *blocks, int block);
+
+size_t sp_optimise_work_size(const sp_reduced *data, const sp_model *model,
+                             const sp_blocks *blocks);
+
+/* Out: G (block after block, size x size) relative to s, rank (per block), the optimum. */
+sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
+                      int reml, const sp_control *control, double *memory, double *G, int *rank,
+                      sp_optimum *optimum, sp_check check, void *check_data);
+
+/* Minimises g's + s'Hs / 2 over |s| <= radius, exactly, by eigen-decomposition of H (n x n,
+ * overwritten). Returns the predicted fall. work: 6 n doubles. */
+double sp_trust_region_step(int n, const double *g, double *H, double radius, double *step,
+                            double *work);
+
+#endif

@@ -1,0 +1,563 @@
+/* The SEXP layer of the mixed model: reads arguments, allocates, calls the core once, builds the
+ * list that design/structure.md describes. No arithmetic beyond changing 1-based into 0-based. */
+#include "inference.h"
+#include "linalg.h"
+#include "pattern.h"
+#include "r_entries.h"
+#include "r_lists.h"
+#include "reduce.h"
+#include <math.h>
+#include <string.h>
+
+/* Elements of the list "reduced", in order. */
+enum {
+    RED_N,
+    RED_N_X,
+    RED_KEPT,
+    RED_P,
+    RED_Q,
+    RED_N_NODES,
+    RED_R,
+    RED_A,
+    RED_ITEM_UNIT,
+    RED_ITEM_COUNT,
+    RED_N_SHARED,
+    RED_B,
+    RED_C_FREE,
+    RED_CELL_ITEM,
+    RED_CELL_NODE,
+    RED_CELL_COUNT,
+    RED_CELL_SUM,
+    RED_PARENTS,
+    RED_RX,
+    RED_COEF,
+    RED_Y_SCALE,
+    RED_RSS,
+    RED_SUM_LOG_WEIGHTS,
+    RED_ALIASED,
+    RED_ALIAS_COEF,
+    RED_LENGTH
+};
+
+static const char *const reduced_names[] = {"n",
+                                            "n_x",
+                                            "kept",
+                                            "p",
+                                            "q",
+                                            "n_nodes",
+                                            "R",
+                                            "a",
+                                            "item_unit",
+                                            "item_count",
+                                            "n_shared",
+                                            "B",
+                                            "C_free",
+                                            "cell_item",
+                                            "cell_node",
+                                            "cell_count",
+                                            "cell_sum",
+                                            "parents",
+                                            "Rx",
+                                            "coef",
+                                            "y_scale",
+                                            "rss",
+                                            "sum_log_weights",
+                                            "aliased",
+                                            "alias_coef",
+                                            ""};
+
+static int check_interrupt(void *unused) {
+    (void)unused;
+    R_CheckUserInterrupt();
+    return 0;
+}
+
+static double *allocate(size_t n) {
+    return (double *)R_alloc(n > 0 ? n : 1, sizeof(double));
+}
+
+static int *allocate_ints(size_t n) {
+    return (int *)R_alloc(n > 0 ? n : 1, sizeof(int));
+}
+
+static void stop_on(sp_status status) {
+    switch (status) {
+    case SP_OK:
+        return;
+    case SP_SINGULAR:
+        Rf_error("the covariance matrix of the observations is not positive definite there");
+    case SP_NOT_FINITE:
+        Rf_error("a result is not finite");
+    default:
+        Rf_error("internal error: status %d of the core", (int)status);
+    }
+}
+
+static SEXP put_doubles(SEXP list, int at, size_t n) {
+    SEXP x = Rf_allocVector(REALSXP, (R_xlen_t)n);
+    SET_VECTOR_ELT(list, at, x);
+    return x;
+}
+
+static SEXP put_ints(SEXP list, int at, size_t n) {
+    SEXP x = Rf_allocVector(INTSXP, (R_xlen_t)n);
+    SET_VECTOR_ELT(list, at, x);
+    return x;
+}
+
+static void put_matrix(SEXP list, int at, int rows, int cols) {
+    SET_VECTOR_ELT(list, at, Rf_allocMatrix(REALSXP, rows, cols));
+}
+
+/* ---- reduce --------------------------------------------------------------------------------- */
+
+/* Every code must lie in 1..n_units. */
+static void check_codes(int n, SEXP codes, int n_units) {
+    if (TYPEOF(codes) != INTSXP || Rf_xlength(codes) != n) {
+        Rf_error("internal error: shape of the group codes");
+    }
+    const int *code = INTEGER(codes);
+    for (int i = 0; i < n; i++) {
+        if (code[i] < 1 || code[i] > n_units) {
+            Rf_error("internal error: group code out of range");
+        }
+    }
+}
+
+/* parent: for every unit (0-based by its code) the 0-based code of its group one level up. */
+static void find_parents(int n, const int *unit, const int *group, int n_units, int *parent) {
+    for (int i = 0; i < n_units; i++) {
+        parent[i] = -1;
+    }
+    for (int i = 0; i < n; i++) {
+        int *up = parent + unit[i] - 1;
+        if (*up >= 0 && *up != group[i] - 1) {
+            Rf_error("internal error: groups are not nested");
+        }
+        *up = group[i] - 1;
+    }
+}
+
+static void put_cells(SEXP out, int n_units, int n_nodes, int n_items, int q, int d,
+                      const int *unit_item) {
+    const int *parent = INTEGER(VECTOR_ELT(VECTOR_ELT(out, RED_PARENTS), 0));
+    int *cell_item = allocate_ints((size_t)n_units), *cell_node = allocate_ints((size_t)n_units);
+    double *cell_count = allocate((size_t)n_units);
+    int *unit_cell = allocate_ints((size_t)n_units), *order = allocate_ints((size_t)n_units);
+    int *stamp = allocate_ints((size_t)n_items), *start = allocate_ints((size_t)n_nodes + 1);
+    int n_cells = sp_find_cells(n_units, n_nodes, n_items, unit_item, parent, cell_item, cell_node,
+                                cell_count, unit_cell, order, stamp, start);
+    size_t bytes = (size_t)n_cells * sizeof(int);
+    memcpy(INTEGER(put_ints(out, RED_CELL_ITEM, (size_t)n_cells)), cell_item, bytes);
+    memcpy(INTEGER(put_ints(out, RED_CELL_NODE, (size_t)n_cells)), cell_node, bytes);
+    memcpy(REAL(put_doubles(out, RED_CELL_COUNT, (size_t)n_cells)), cell_count,
+           (size_t)n_cells * sizeof(double));
+    double *cell_sum = REAL(put_doubles(out, RED_CELL_SUM, (size_t)n_cells * q * d));
+    sp_sum_cells(n_units, n_cells, q, d, unit_cell, REAL(VECTOR_ELT(out, RED_A)), cell_sum);
+}
+
+static void put_patterns(SEXP out, int n_units, int n_levels, int q, int d) {
+    const double *R = REAL(VECTOR_ELT(out, RED_R));
+    const double *a = REAL(VECTOR_ELT(out, RED_A));
+    const int *n_nodes = INTEGER(VECTOR_ELT(out, RED_N_NODES));
+    size_t m = (size_t)n_units, table_size = sp_pattern_table_size(n_units);
+    int *unit_item = allocate_ints(m), *representative = allocate_ints(m);
+    int *count = allocate_ints(m), *item_of = allocate_ints(m), *item_unit = allocate_ints(m);
+    double *item_count = allocate(m);
+    int n_patterns = sp_find_patterns(n_units, q, R, unit_item, representative, count, table_size,
+                                      allocate_ints(table_size));
+    int n_shared;
+    int n_items = sp_number_items(n_units, q, n_patterns, representative, count, unit_item,
+                                  item_unit, item_count, &n_shared, item_of);
+    memcpy(INTEGER(put_ints(out, RED_ITEM_UNIT, (size_t)n_items)), item_unit,
+           (size_t)n_items * sizeof(int));
+    memcpy(REAL(put_doubles(out, RED_ITEM_COUNT, (size_t)n_items)), item_count,
+           (size_t)n_items * sizeof(double));
+    SET_VECTOR_ELT(out, RED_N_SHARED, Rf_ScalarInteger(n_shared));
+    size_t products = (size_t)n_shared * q * (q + 1) / 2 * sp_packed_size(d);
+    sp_cross_products(n_units, q, d, n_shared, unit_item, a,
+                      REAL(put_doubles(out, RED_B, products)));
+    if (n_levels > 1) {
+        put_cells(out, n_units, n_nodes[1], n_items, q, d, unit_item);
+    }
+}
+
+SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights, SEXP tolerance) {
+    int n = (int)Rf_xlength(y), n_levels = (int)Rf_xlength(groups);
+    if (n_levels < 1 || n_levels > SP_MAX_LEVELS || Rf_nrows(X) != n || Rf_nrows(Z) != n ||
+        TYPEOF(X) != REALSXP || TYPEOF(y) != REALSXP || TYPEOF(Z) != REALSXP ||
+        Rf_xlength(n_units) != n_levels || TYPEOF(n_units) != INTSXP) {
+        Rf_error("internal error: shapes of the design");
+    }
+    for (int l = 0; l < n_levels; l++) {
+        check_codes(n, VECTOR_ELT(groups, l), INTEGER(n_units)[l]);
+    }
+    sp_rows rows = {n,
+                    Rf_ncols(X),
+                    Rf_ncols(Z),
+                    INTEGER(n_units)[0],
+                    REAL(X),
+                    REAL(y),
+                    REAL(Z),
+                    Rf_isNull(weights) ? NULL : REAL(weights),
+                    INTEGER(VECTOR_ELT(groups, 0))};
+    int q = rows.q, p_all = rows.p, d_all = p_all + 1, m = rows.n_units;
+
+    SEXP out = PROTECT(Rf_allocVector(VECSXP, RED_LENGTH));
+    SEXP names = PROTECT(Rf_allocVector(STRSXP, RED_LENGTH));
+    for (int i = 0; i < RED_LENGTH; i++) {
+        SET_STRING_ELT(names, i, Rf_mkChar(reduced_names[i]));
+    }
+    Rf_setAttrib(out, R_NamesSymbol, names);
+    SET_VECTOR_ELT(out, RED_N_NODES, Rf_duplicate(n_units));
+    SEXP parents = Rf_allocVector(VECSXP, n_levels - 1);
+    SET_VECTOR_ELT(out, RED_PARENTS, parents);
+    for (int l = 0; l + 1 < n_levels; l++) {
+        SEXP parent = Rf_allocVector(INTSXP, INTEGER(n_units)[l]);
+        SET_VECTOR_ELT(parents, l, parent);
+        find_parents(n, INTEGER(VECTOR_ELT(groups, l)), INTEGER(VECTOR_ELT(groups, l + 1)),
+                     INTEGER(n_units)[l], INTEGER(parent));
+    }
+
+    int largest = sp_largest_unit(n, m, rows.unit, allocate_ints((size_t)m));
+    double *a_all = allocate((size_t)m * q * d_all);
+    double *Rfree = allocate((size_t)d_all * d_all), *Rfull = allocate((size_t)d_all * d_all);
+    double *R = REAL(put_doubles(out, RED_R, (size_t)m * q * q));
+    stop_on(sp_reduce_rows(
+        &rows, R, a_all, Rfree, Rfull, allocate(sp_reduce_work_size(p_all, q, largest)),
+        allocate_ints(sp_reduce_iwork_size(n, m, largest)), check_interrupt, NULL));
+
+    int *kept = allocate_ints((size_t)p_all);
+    double *Rx = allocate((size_t)p_all * p_all), *coef = allocate((size_t)p_all);
+    double *alias = allocate((size_t)p_all * p_all);
+    sp_fixed fixed;
+    sp_rank_fixed(n, p_all, REAL(tolerance)[0], Rfull, kept, Rx, coef, alias, &fixed);
+    int p = fixed.rank, d = p + 1, n_aliased = p_all - p;
+    sp_orthonormalise((size_t)m * q, p_all, &fixed, kept, Rx, coef, a_all);
+    memcpy(REAL(put_doubles(out, RED_A, (size_t)m * q * d)), a_all,
+           (size_t)m * q * d * sizeof(double));
+    double *free_rows = allocate((size_t)d_all * d_all);
+    for (int i = 0; i < d_all; i++) {
+        for (int j = 0; j < d_all; j++) {
+            free_rows[(size_t)d_all * i + j] = i <= j ? Rfree[i + (size_t)d_all * j] : 0.0;
+        }
+    }
+    sp_orthonormalise((size_t)d_all, p_all, &fixed, kept, Rx, coef, free_rows);
+    double *C_free = REAL(put_doubles(out, RED_C_FREE, sp_packed_size(d)));
+    memset(C_free, 0, sp_packed_size(d) * sizeof(double));
+    for (int i = 0; i < d_all; i++) {
+        sp_add_outer(d, 1.0, free_rows + (size_t)d * i, C_free);
+    }
+
+    SET_VECTOR_ELT(out, RED_N, Rf_ScalarInteger(n));
+    SET_VECTOR_ELT(out, RED_N_X, Rf_ScalarInteger(p_all));
+    SET_VECTOR_ELT(out, RED_P, Rf_ScalarInteger(p));
+    SET_VECTOR_ELT(out, RED_Q, Rf_ScalarInteger(q));
+    SET_VECTOR_ELT(out, RED_Y_SCALE, Rf_ScalarReal(fixed.y_scale));
+    SET_VECTOR_ELT(out, RED_RSS, Rf_ScalarReal(fixed.rss));
+    double sum_log_weights = 0.0;
+    for (int i = 0; rows.weights && i < n; i++) {
+        sum_log_weights += log(rows.weights[i]);
+    }
+    SET_VECTOR_ELT(out, RED_SUM_LOG_WEIGHTS, Rf_ScalarReal(sum_log_weights));
+    int *kept_out = INTEGER(put_ints(out, RED_KEPT, (size_t)p));
+    for (int i = 0; i < p; i++) {
+        kept_out[i] = kept[i] + 1;
+    }
+    memcpy(REAL(put_doubles(out, RED_COEF, (size_t)p)), coef, (size_t)p * sizeof(double));
+    put_matrix(out, RED_RX, p, p);
+    memcpy(REAL(VECTOR_ELT(out, RED_RX)), Rx, (size_t)p * p * sizeof(double));
+    int *aliased = INTEGER(put_ints(out, RED_ALIASED, (size_t)n_aliased));
+    put_matrix(out, RED_ALIAS_COEF, p, n_aliased);
+    for (int j = 0; j < n_aliased; j++) {
+        aliased[j] = kept[p_all - 1 - j] + 1;
+        memcpy(REAL(VECTOR_ELT(out, RED_ALIAS_COEF)) + (size_t)p * j, alias + (size_t)p_all * j,
+               (size_t)p * sizeof(double));
+    }
+    put_patterns(out, m, n_levels, q, d);
+    UNPROTECT(2);
+    return out;
+}
+
+/* ---- reading the reduced data and the blocks ------------------------------------------------ */
+
+static void read_reduced(SEXP list, sp_reduced *data, sp_units *units) {
+    const int *n_nodes = INTEGER(VECTOR_ELT(list, RED_N_NODES));
+    data->n = Rf_asInteger(VECTOR_ELT(list, RED_N));
+    data->p = Rf_asInteger(VECTOR_ELT(list, RED_P));
+    data->q = Rf_asInteger(VECTOR_ELT(list, RED_Q));
+    data->d = data->p + 1;
+    data->n_levels = (int)Rf_xlength(VECTOR_ELT(list, RED_N_NODES));
+    data->n_units = n_nodes[0];
+    data->n_items = (int)Rf_xlength(VECTOR_ELT(list, RED_ITEM_UNIT));
+    data->n_shared = Rf_asInteger(VECTOR_ELT(list, RED_N_SHARED));
+    data->R = REAL(VECTOR_ELT(list, RED_R));
+    data->a = REAL(VECTOR_ELT(list, RED_A));
+    data->item_unit = INTEGER(VECTOR_ELT(list, RED_ITEM_UNIT));
+    data->item_count = REAL(VECTOR_ELT(list, RED_ITEM_COUNT));
+    data->B = REAL(VECTOR_ELT(list, RED_B));
+    data->Cfree = REAL(VECTOR_ELT(list, RED_C_FREE));
+    data->n_cells = 0;
+    for (int l = 0; l < data->n_levels; l++) {
+        data->n_nodes[l] = n_nodes[l];
+        data->parent[l] =
+            l + 1 < data->n_levels ? INTEGER(VECTOR_ELT(VECTOR_ELT(list, RED_PARENTS), l)) : NULL;
+    }
+    if (data->n_levels > 1) {
+        data->n_cells = (int)Rf_xlength(VECTOR_ELT(list, RED_CELL_ITEM));
+        data->cell_item = INTEGER(VECTOR_ELT(list, RED_CELL_ITEM));
+        data->cell_node = INTEGER(VECTOR_ELT(list, RED_CELL_NODE));
+        data->cell_count = REAL(VECTOR_ELT(list, RED_CELL_COUNT));
+        data->cell_sum = REAL(VECTOR_ELT(list, RED_CELL_SUM));
+    }
+    units->Rx = REAL(VECTOR_ELT(list, RED_RX));
+    units->coef = REAL(VECTOR_ELT(list, RED_COEF));
+    units->y_scale = Rf_asReal(VECTOR_ELT(list, RED_Y_SCALE));
+    units->sum_log_weights = Rf_asReal(VECTOR_ELT(list, RED_SUM_LOG_WEIGHTS));
+}
+
+static void read_blocks(SEXP list, const sp_reduced *data, sp_blocks *blocks, sp_model *model) {
+    int n_blocks = (int)Rf_xlength(list), n_columns = 0;
+    int *level = allocate_ints((size_t)n_blocks), *size = allocate_ints((size_t)n_blocks);
+    for (int b = 0; b < n_blocks; b++) {
+        level[b] = Rf_asInteger(list_element(VECTOR_ELT(list, b), "level")) - 1;
+        size[b] = (int)Rf_xlength(list_element(VECTOR_ELT(list, b), "columns"));
+        n_columns += size[b];
+        if (level[b] < 0 || level[b] >= data->n_levels) {
+            Rf_error("internal error: level of a block");
+        }
+    }
+    int *columns = allocate_ints((size_t)n_columns), *next = columns;
+    for (int b = 0; b < n_blocks; b++) {
+        const int *from = INTEGER(list_element(VECTOR_ELT(list, b), "columns"));
+        for (int j = 0; j < size[b]; j++) {
+            if (from[j] < 1 || from[j] > data->q) {
+                Rf_error("internal error: column of a block");
+            }
+            *next++ = from[j] - 1;
+        }
+    }
+    blocks->n_blocks = n_blocks;
+    blocks->level = level;
+    blocks->size = size;
+    blocks->columns = columns;
+    size_t n_par = (size_t)sp_model_size(blocks);
+    sp_model_init(blocks, data->n_levels, data->q, allocate_ints(n_par), allocate_ints(n_par),
+                  allocate_ints(n_par), model);
+}
+
+static size_t square_count(const sp_blocks *blocks) {
+    size_t sum = 0;
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        sum += (size_t)blocks->size[b] * blocks->size[b];
+    }
+    return sum;
+}
+
+/* Parameters (lower triangles, s last) from matrices, and back. */
+static void matrices_to_parameters(const sp_blocks *blocks, const double *G, double s,
+                                   double *parameters) {
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        int n = blocks->size[b];
+        for (int j = 0; j < n; j++) {
+            for (int i = j; i < n; i++) {
+                *parameters++ = G[i + (size_t)n * j];
+            }
+        }
+        G += n * n;
+    }
+    *parameters = s;
+}
+
+static void parameters_to_matrices(const sp_blocks *blocks, const double *parameters, double *G,
+                                   double *s) {
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        int n = blocks->size[b];
+        for (int j = 0; j < n; j++) {
+            for (int i = j; i < n; i++) {
+                G[i + (size_t)n * j] = G[j + (size_t)n * i] = *parameters++;
+            }
+        }
+        G += n * n;
+    }
+    *s = *parameters;
+}
+
+/* ---- results -------------------------------------------------------------------------------- */
+
+enum {
+    RES_BETA,
+    RES_VCOV,
+    RES_PARAMETERS,
+    RES_CRITERION,
+    RES_GRADIENT,
+    RES_OBSERVED,
+    RES_EXPECTED,
+    RES_AVERAGE,
+    RES_DVCOV,
+    RES_EVALUATED,
+    RES_VCOV_PARAMETERS = RES_EVALUATED,
+    RES_REDUNDANT,
+    RES_STATUS,
+    RES_REASON,
+    RES_RANK,
+    RES_ITERATIONS,
+    RES_EVALUATIONS,
+    RES_LENGTH
+};
+
+static const char *const result_names[] = {
+    "beta",     "vcov",    "parameters", "criterion",       "gradient",  "observed",
+    "expected", "average", "dvcov",      "vcov_parameters", "redundant", "status",
+    "reason",   "rank",    "iterations", "evaluations"};
+
+/* A named list with the results at the given parameters; the caller protects it and fills in the
+ * elements from RES_EVALUATED on. */
+static SEXP results_list(int length, const sp_reduced *data, const sp_model *model,
+                         const sp_blocks *blocks, const sp_units *units, int reml, const double *G,
+                         double s) {
+    int p = data->p, k = model->n_par + 1;
+    SEXP out = PROTECT(Rf_allocVector(VECSXP, length));
+    SEXP names = PROTECT(Rf_allocVector(STRSXP, length));
+    for (int i = 0; i < length; i++) {
+        SET_STRING_ELT(names, i, Rf_mkChar(result_names[i]));
+    }
+    Rf_setAttrib(out, R_NamesSymbol, names);
+    put_doubles(out, RES_BETA, (size_t)p);
+    put_matrix(out, RES_VCOV, p, p);
+    put_doubles(out, RES_PARAMETERS, (size_t)k);
+    put_doubles(out, RES_GRADIENT, (size_t)k);
+    put_matrix(out, RES_OBSERVED, k, k);
+    put_matrix(out, RES_EXPECTED, k, k);
+    put_matrix(out, RES_AVERAGE, k, k);
+    SET_VECTOR_ELT(out, RES_DVCOV, Rf_alloc3DArray(REALSXP, p, p, k));
+    matrices_to_parameters(blocks, G, s, REAL(VECTOR_ELT(out, RES_PARAMETERS)));
+    sp_results results = {0.0,
+                          REAL(VECTOR_ELT(out, RES_BETA)),
+                          REAL(VECTOR_ELT(out, RES_VCOV)),
+                          REAL(VECTOR_ELT(out, RES_DVCOV)),
+                          REAL(VECTOR_ELT(out, RES_GRADIENT)),
+                          REAL(VECTOR_ELT(out, RES_OBSERVED)),
+                          REAL(VECTOR_ELT(out, RES_EXPECTED)),
+                          REAL(VECTOR_ELT(out, RES_AVERAGE))};
+    stop_on(sp_results_at(data, model, blocks, units, reml, G, s,
+                          allocate(sp_results_work_size(data, model)), &results));
+    SET_VECTOR_ELT(out, RES_CRITERION, Rf_ScalarReal(results.criterion));
+    UNPROTECT(2);
+    return out;
+}
+
+SEXP lmm_evaluate(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP reml) {
+    sp_reduced data;
+    sp_units units;
+    sp_blocks blocks;
+    sp_model model;
+    read_reduced(reduced, &data, &units);
+    read_blocks(blocks_list, &data, &blocks, &model);
+    if (Rf_xlength(parameters) != model.n_par + 1) {
+        Rf_error("expected %d parameters, found %d", model.n_par + 1, (int)Rf_xlength(parameters));
+    }
+    double *G = allocate(square_count(&blocks)), s;
+    parameters_to_matrices(&blocks, REAL(parameters), G, &s);
+    return results_list(RES_EVALUATED, &data, &model, &blocks, &units, Rf_asLogical(reml), G, s);
+}
+
+SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
+    sp_reduced data;
+    sp_units units;
+    sp_blocks blocks;
+    sp_model model;
+    read_reduced(reduced, &data, &units);
+    read_blocks(blocks_list, &data, &blocks, &model);
+    sp_control control = {Rf_asReal(list_element(control_list, "fall_tolerance")),
+                          Rf_asReal(list_element(control_list, "zero_tolerance")),
+                          Rf_asInteger(list_element(control_list, "max_iterations")),
+                          Rf_asInteger(list_element(control_list, "few_units"))};
+    int k = model.n_par + 1;
+    size_t squares = square_count(&blocks);
+    double *G = allocate(squares);
+    int *rank = allocate_ints((size_t)blocks.n_blocks), *redundant = allocate_ints((size_t)k);
+    sp_optimum optimum;
+    stop_on(sp_optimise(&data, &model, &blocks, Rf_asLogical(reml), &control,
+                        allocate(sp_optimise_work_size(&data, &model, &blocks)), G, rank, &optimum,
+                        check_interrupt, NULL));
+    if (optimum.reason == SP_REASON_START) {
+        Rf_error("the criterion is not finite at any starting point");
+    }
+    double variance_scale = units.y_scale * units.y_scale;
+    double s = optimum.s * variance_scale;
+    for (size_t i = 0; i < squares; i++) {
+        G[i] *= s;
+    }
+    SEXP out =
+        PROTECT(results_list(RES_LENGTH, &data, &model, &blocks, &units, Rf_asLogical(reml), G, s));
+    put_matrix(out, RES_VCOV_PARAMETERS, k, k);
+    int undetermined = sp_face_covariance(&blocks, k, G, rank, REAL(VECTOR_ELT(out, RES_GRADIENT)),
+                                          REAL(VECTOR_ELT(out, RES_OBSERVED)),
+                                          allocate(sp_face_work_size(k, (int)squares)),
+                                          REAL(VECTOR_ELT(out, RES_VCOV_PARAMETERS)), redundant);
+    if (undetermined && optimum.reason == SP_REASON_NONE) {
+        optimum.reason = SP_REASON_INFORMATION;
+    }
+    SEXP redundant_out = Rf_allocVector(LGLSXP, k);
+    SET_VECTOR_ELT(out, RES_REDUNDANT, redundant_out);
+    memcpy(LOGICAL(redundant_out), redundant, (size_t)k * sizeof(int));
+    memcpy(INTEGER(put_ints(out, RES_RANK, (size_t)blocks.n_blocks)), rank,
+           (size_t)blocks.n_blocks * sizeof(int));
+    SET_VECTOR_ELT(out, RES_STATUS, Rf_ScalarInteger((int)optimum.fit));
+    SET_VECTOR_ELT(out, RES_REASON, Rf_ScalarInteger((int)optimum.reason));
+    SET_VECTOR_ELT(out, RES_ITERATIONS, Rf_ScalarInteger(optimum.iterations));
+    SET_VECTOR_ELT(out, RES_EVALUATIONS, Rf_ScalarInteger(optimum.evaluations));
+    UNPROTECT(1);
+    return out;
+}
+
+SEXP lmm_ranef(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP with_variance) {
+    sp_reduced data;
+    sp_units units;
+    sp_blocks blocks;
+    sp_model model;
+    read_reduced(reduced, &data, &units);
+    read_blocks(blocks_list, &data, &blocks, &model);
+    double *G = allocate(square_count(&blocks)), s;
+    parameters_to_matrices(&blocks, REAL(parameters), G, &s);
+    double *memory = allocate(sp_results_work_size(&data, &model));
+    SEXP out = PROTECT(Rf_allocVector(VECSXP, data.n_levels));
+    const char *names[] = {"mean", "variance", ""};
+    for (int l = 0; l < data.n_levels; l++) {
+        int ql = model.dim[l], groups = data.n_nodes[l];
+        SEXP level = PROTECT(Rf_mkNamed(VECSXP, names));
+        SET_VECTOR_ELT(out, l, level);
+        put_matrix(level, 0, ql, groups);
+        double *variance = NULL;
+        if (Rf_asLogical(with_variance)) {
+            SET_VECTOR_ELT(level, 1, Rf_alloc3DArray(REALSXP, ql, ql, groups));
+            variance = REAL(VECTOR_ELT(level, 1));
+        }
+        stop_on(sp_ranef_at(&data, &model, &blocks, &units, G, s, l, memory,
+                            REAL(VECTOR_ELT(level, 0)), variance));
+        UNPROTECT(1);
+    }
+    UNPROTECT(1);
+    return out;
+}
+
+SEXP lmm_adjustment(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP covariance) {
+    sp_reduced data;
+    sp_units units;
+    sp_blocks blocks;
+    sp_model model;
+    read_reduced(reduced, &data, &units);
+    read_blocks(blocks_list, &data, &blocks, &model);
+    size_t k = (size_t)model.n_par + 1;
+    if ((size_t)Rf_xlength(parameters) != k || (size_t)Rf_xlength(covariance) != k * k) {
+        Rf_error("internal error: parameters and their covariance");
+    }
+    double *G = allocate(square_count(&blocks)), s;
+    parameters_to_matrices(&blocks, REAL(parameters), G, &s);
+    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, data.p, data.p));
+    stop_on(sp_adjustment_at(&data, &model, &blocks, &units, G, s, REAL(covariance),
+                             allocate(sp_adjustment_work_size(&data, &model)), REAL(out)));
+    UNPROTECT(1);
+    return out;
+}

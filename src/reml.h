@@ -1,0 +1,108 @@
+/* Step 3 of the fit: the criterion and its exact derivatives at given parameters.
+ *
+ * V = s I + sum over levels Z F_l G_l F_l' Z', where Z holds the union of all random-effects
+ * columns, F_l (q x q_l) is a basis for level l (a selection of columns, or the optimiser's own)
+ * and G_l a symmetric q_l x q_l matrix. The parameters are elements of the G_l and, last, s. V is
+ * linear in them; a singular G_l is an ordinary point.
+ *
+ * Level 0 are the units (dyads); a group of a higher level is a "node". All that a node needs of
+ * its members are sums of small matrices, so the same step serves any number of nested levels. */
+#ifndef SAMEPAGE_REML_H
+#define SAMEPAGE_REML_H
+
+#include "reduce.h"
+#include "status.h"
+#include <stddef.h>
+
+enum { SP_MAX_LEVELS = 8 };
+
+/* The reduced data, read only. An item is a pattern that units share, or one unit by itself. */
+typedef struct {
+    int n, p, q, d; /* rows, rank of X, columns of Z, p + 1 */
+    int n_levels;
+    int n_units, n_items, n_shared, n_cells;
+    const double *R;          /* q x q per unit */
+    const double *a;          /* q rows of length d per unit */
+    const int *item_unit;     /* a unit with the item's R */
+    const double *item_count; /* units of the item */
+    const double *B;          /* cross-products of the shared items (pattern.h) */
+    const double *Cfree;      /* packed d x d: cross-products of the rows free of Z */
+    /* Cells: units of one node of level 1 that share an item, node by node. */
+    const int *cell_item, *cell_node;
+    const double *cell_count, *cell_sum;
+    int n_nodes[SP_MAX_LEVELS];       /* n_nodes[0] = n_units */
+    const int *parent[SP_MAX_LEVELS]; /* parent[l]: node of level l + 1 of each node of l */
+} sp_reduced;
+
+/* The covariance parameters: element (row, col) of G at `level`, and s last. */
+typedef struct {
+    int n_levels, q;
+    int dim[SP_MAX_LEVELS]; /* q_l */
+    int n_par;              /* without s */
+    const int *level, *row, *col;
+} sp_model;
+
+/* Where to evaluate. */
+typedef struct {
+    const double *F[SP_MAX_LEVELS]; /* q x q_l */
+    const double *G[SP_MAX_LEVELS]; /* q_l x q_l */
+    double s;
+} sp_point;
+
+/* The criterion's parts. rho = (-beta, 1); beta belongs to the orthonormal X. */
+typedef struct {
+    double log_det_v; /* log|V| */
+    double log_det_x; /* log|X'V^-1 X| */
+    double quadratic; /* (y - X beta)'V^-1 (y - X beta) */
+    double *root;     /* d x d: columns 1..p a root of Phi = (X'V^-1 X)^-1, column d = rho */
+} sp_value;
+
+/* Derivatives with respect to the k parameters (n_par, or n_par + 1 with s). P_r and Q_rs are
+ * those of the methods vignette, in the coordinates of `root`. */
+typedef struct {
+    int k;
+    double *trace;    /* k: tr(V^-1 D_r) */
+    double *trace_x;  /* k: tr(Phi P_r) */
+    double *square;   /* k: rho'P_r rho */
+    double *P;        /* d x d per parameter: root'P_r root */
+    double *expected; /* k x k expected information of log L */
+    double *average;  /* k x k average information */
+} sp_derivatives;
+
+typedef struct sp_reml_work sp_reml_work;
+struct sp_reml_work {
+    double *Ci, *W, *tau, *rho;                 /* q x q per item */
+    double *J, *N, *K, *h, *hh, *z, *hhat;      /* per node of levels >= 1 */
+    double *node_Ga, *node_De, *node_y;         /* per node of levels >= 2 */
+    double *cv, *Phi, *weight_tau, *weight_rho; /* d x d sized */
+    double *P_shared, *T, *trQ, *rQ;
+    double *small;                /* scratch */
+    size_t offset[SP_MAX_LEVELS]; /* first node of a level among all nodes */
+};
+
+/* Doubles of workspace; k is the number of parameters with s. */
+size_t sp_reml_work_size(const sp_reduced *data, const sp_model *model);
+void sp_reml_work_init(const sp_reduced *data, const sp_model *model, double *memory,
+                       sp_reml_work *work);
+
+/* Criterion's parts at a point. SP_SINGULAR when V is not positive definite there. */
+sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                        sp_reml_work *work, sp_value *value);
+
+/* Derivatives at the point of the last sp_reml_value (whose work and value they read). */
+sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                              int reml, sp_reml_work *work, const sp_value *value,
+                              sp_derivatives *out);
+
+/* Doubles of a derivatives object, and its set-up in caller's memory. */
+size_t sp_derivatives_size(int d, int k);
+void sp_derivatives_init(int d, int k, double *memory, sp_derivatives *out);
+
+/* Best linear unbiased predictions of one level at the point of the last sp_reml_value:
+ * mean (q_l per node), and, unless NULL, variance (q_l x q_l per node), conditional on the
+ * parameters and beta. */
+void sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                   sp_reml_work *work, const sp_value *value, int level, double *mean,
+                   double *variance);
+
+#endif
