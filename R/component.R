@@ -1,0 +1,144 @@
+# The one door to a fit's insides. Everything that reads a fit (methods,
+# inference, printing) asks here by name, so the layout of the list can change in
+# one place.
+
+#' Read one part of a fit
+#'
+#' @param fit A fit of class `samepage_lmm`.
+#' @param name One of
+#' * as given by the user: `call`, `formula`, `method`, `df`, `information`, `control`, `frame`;
+#' * of the design: `x_names` (all columns), `kept`, `aliased`, `assign`,
+#'   `contrasts`, `xlevels`, `z_names`, `groups`, `levels`, `blocks`, `groupings`,
+#'   `random`;
+#' * of the data: `n`, `rank` (of X), `terms`, `na_action`, `response`, `weights`,
+#'   `offset`, `n_units` (named by level, innermost first), `reduced`, `cache` (an
+#'   environment for what refits share);
+#' * of the solution: `beta` and `vcov` (named), `parameters`, `criterion`,
+#'   `gradient`, `observed`, `expected`, `average`, `vcov_parameters`,
+#'   `redundant`, `dvcov`, `status` ("ok", "boundary" or "failed"), `reason`,
+#'   `block_rank`, `iterations`, `evaluations`;
+#' * made from it: `reml`, `residual_variance`, `covariances` (one named matrix
+#'   per block), `parameter_table` (one row per parameter: grp, var1, var2, as
+#'   in lme4), `n_parameters` (of covariance).
+#' @returns The part. An unknown name is an error.
+#' @noRd
+component <- function(fit, name) {
+  # .subset2(), because `$` on a classed list looks for a method each time.
+  core <- .subset2(fit, "core")
+  design <- .subset2(fit, "design")
+  switch(name,
+    call = ,
+    formula = ,
+    method = ,
+    df = ,
+    information = ,
+    control = ,
+    frame = ,
+    cache = ,
+    reduced = .subset2(fit, name),
+    x_names = ,
+    kept = ,
+    aliased = ,
+    assign = ,
+    contrasts = ,
+    xlevels = ,
+    z_names = ,
+    groups = ,
+    levels = ,
+    groupings = ,
+    random = ,
+    blocks = design[[name]],
+    n = .subset2(fit, "reduced")$n,
+    rank = .subset2(fit, "reduced")$p,
+    terms = attr(.subset2(fit, "frame"), "terms"),
+    na_action = attr(.subset2(fit, "frame"), "na.action"),
+    response = stats::model.response(.subset2(fit, "frame")),
+    weights = stats::model.weights(.subset2(fit, "frame")),
+    offset = stats::model.offset(.subset2(fit, "frame")),
+    n_units = unit_counts(design$levels),
+    beta = stats::setNames(core$beta, design$x_names[design$kept]),
+    vcov = name_square(core$vcov, design$x_names[design$kept]),
+    parameters = ,
+    criterion = ,
+    gradient = ,
+    observed = ,
+    expected = ,
+    average = ,
+    vcov_parameters = ,
+    redundant = ,
+    dvcov = ,
+    reason = ,
+    iterations = ,
+    evaluations = core[[name]],
+    status = c("ok", "boundary", "failed")[core$status + 1L],
+    block_rank = core$rank,
+    reml = identical(.subset2(fit, "method"), "REML"),
+    residual_variance = core$parameters[length(core$parameters)],
+    covariances = block_covariances(design$blocks, core$parameters),
+    parameter_table = parameter_table(design$blocks),
+    n_parameters = length(core$parameters),
+    rlang::abort(paste0("A fit has no component `", name, "`."), .internal = TRUE)
+  )
+}
+
+name_square <- function(x, names) {
+  dimnames(x) <- list(names, names)
+  x
+}
+
+unit_counts <- function(levels) {
+  stats::setNames(
+    vapply(levels, function(level) level$n_units, integer(1)),
+    vapply(levels, function(level) level$name, character(1))
+  )
+}
+
+# One covariance matrix per block from the vector of parameters, which runs
+# through each block's lower triangle column by column.
+block_covariances <- function(blocks, parameters) {
+  used <- 0L
+  lapply(blocks, function(block) {
+    q <- length(block$columns)
+    covariance <- matrix(0, q, q, dimnames = list(block$names, block$names))
+    lower <- lower.tri(covariance, diag = TRUE)
+    covariance[lower] <- parameters[used + seq_len(q * (q + 1L) / 2L)]
+    used <<- used + (q * (q + 1L)) %/% 2L
+    upper <- upper.tri(covariance)
+    covariance[upper] <- t(covariance)[upper]
+    covariance
+  })
+}
+
+# What each parameter is, in the words of lme4's as.data.frame(VarCorr()):
+# var2 is NA for a variance, var1 and var2 are NA for the residual variance, and
+# further blocks of one group are numbered (Subject, Subject.1).
+# `block`, `row` and `column` say where it sits.
+parameter_table <- function(blocks) {
+  group <- make.unique(vapply(blocks, function(block) block$group, character(1)))
+  parts <- lapply(seq_along(blocks), function(i) {
+    names <- blocks[[i]]$names
+    q <- length(names)
+    row <- sequence(q:1, seq_len(q))
+    column <- rep.int(seq_len(q), q:1)
+    list(
+      grp = rep.int(group[i], length(row)),
+      var1 = names[column],
+      var2 = ifelse(row == column, NA_character_, names[row]),
+      block = rep.int(i, length(row)), row = row, column = column
+    )
+  })
+  part <- function(name, last) c(unlist(lapply(parts, `[[`, name)), last)
+  plain_frame(list(
+    grp = part("grp", "Residual"), var1 = part("var1", NA_character_),
+    var2 = part("var2", NA_character_), block = part("block", NA_integer_),
+    row = part("row", NA_integer_), column = part("column", NA_integer_)
+  ))
+}
+
+# A data frame from columns known to be of equal length: data.frame() checks
+# and renames, at a cost that summary() would feel.
+plain_frame <- function(columns) {
+  attr(columns, "row.names") <- .set_row_names(length(columns[[1]]))
+  class(columns) <- "data.frame"
+  columns
+}

@@ -1,0 +1,190 @@
+# New responses for a fitted design: drawn from the fit, or given.
+
+#' Simulate responses from a fit, and refit to new ones
+#'
+#' @param object A fit of class `samepage_lmm`.
+#' @param nsim Number of simulated responses.
+#' @param seed NULL, or a number for [set.seed()]; the state of the generator is put
+#'   back afterwards.
+#' @param re.form Which random effects keep their predicted values: NA (the default)
+#'   or `~0` none, so that all are drawn anew; NULL all, so that only residuals are
+#'   drawn; or a one-sided formula with some of the fit's terms.
+#' @param newresp A numeric vector (or a data frame with one column, such as
+#'   `simulate()` returns): one value per row used in the fit, on the scale of the
+#'   formula's left side.
+#' @param ... Not used; arguments other than those named are an error.
+#' @returns
+#' * `simulate()`: a data frame, rows as in the fit, columns `sim_1`, `sim_2`, ...,
+#'   in the outcome's units. Where rows were left out under
+#'   `na.action = na.exclude`, NA stands in their place. Attribute `seed` as for
+#'   [stats::simulate()].
+#' * `refit()`: the fit of the same model to the new response. The design is not
+#'   built again: the first `refit()` of a fit keeps what is needed for the next.
+#' @family mixed models
+#' @examples
+#' fit <- lmm(distance ~ age + (age | Subject), data = nlme::Orthodont)
+#' draws <- simulate(fit, nsim = 20, seed = 1)
+#' slopes <- vapply(draws, function(y) fixef(refit(fit, y))[["age"]], 0)
+#' c(sd(slopes), sqrt(vcov(fit)["age", "age"]))
+#' @importFrom stats simulate
+#' @export
+simulate.samepage_lmm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
+  check_no_dots(...)
+  if (!is.numeric(nsim) || length(nsim) != 1L || is.na(nsim) || nsim < 1) {
+    stop_samepage("argument", c(
+      "`nsim` must be one number, 1 or more.",
+      x = paste0("Found ", code_of(nsim), ".")
+    ))
+  }
+  used <- chosen_effects(object, re.form)
+  if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) {
+    stats::runif(1L)
+  }
+  start <- get(".Random.seed", envir = globalenv())
+  if (!is.null(seed)) {
+    before <- start
+    on.exit(assign(".Random.seed", before, envir = globalenv()))
+    set.seed(seed)
+    start <- structure(seed, kind = as.list(RNGkind()))
+  }
+
+  frame <- component(object, "frame")
+  codes <- frame_codes(object, frame, used, TRUE, FALSE)
+  mean <- predicted_mean(object, frame, used, codes)
+  draws <- mean + draw_effects(object, frame, used, as.integer(nsim)) +
+    draw_residuals(object, length(mean), as.integer(nsim))
+
+  dimnames(draws) <- list(row.names(frame), paste0("sim_", seq_len(ncol(draws))))
+  draws <- as.data.frame(stats::naresid(component(object, "na_action"), draws))
+  attr(draws, "seed") <- start
+  draws
+}
+
+# Rows x draws of the random part that does not keep its predicted values.
+draw_effects <- function(fit, frame, used, n_draws) {
+  blocks <- component(fit, "blocks")
+  covariances <- component(fit, "covariances")
+  groups <- component(fit, "groups")
+  levels <- component(fit, "levels")
+  z <- random_matrix(fit, frame)
+  total <- 0
+  for (i in seq_along(blocks)) {
+    kept <- unlist(lapply(used, function(effects) if (effects$block == i) effects$columns))
+    if (length(kept) == length(blocks[[i]]$columns)) {
+      next
+    }
+    if (length(kept)) {
+      stop_re_form(blocks, paste0("only some effects of (... | ", blocks[[i]]$group, ")"))
+    }
+    q <- length(blocks[[i]]$columns)
+    m <- levels[[blocks[[i]]$level]]$n_units
+    root <- symmetric_root(covariances[[i]])
+    normal <- array(stats::rnorm(m * n_draws * q), c(m * n_draws, q)) %*% root
+    dim(normal) <- c(m, n_draws, q)
+    codes <- groups[[blocks[[i]]$level]]
+    for (j in seq_len(q)) {
+      values <- matrix(normal[, , j], m, n_draws)
+      total <- total + z[, blocks[[i]]$columns[j]] * values[codes, , drop = FALSE]
+    }
+  }
+  total
+}
+
+# Cholesky's factor does not exist where a variance is zero or a correlation one.
+symmetric_root <- function(covariance) {
+  parts <- eigen(covariance, symmetric = TRUE)
+  parts$vectors %*% (sqrt(pmax(parts$values, 0)) * t(parts$vectors))
+}
+
+draw_residuals <- function(fit, n, n_draws) {
+  weights <- component(fit, "weights")
+  sd <- sqrt(component(fit, "residual_variance"))
+  if (!is.null(weights)) {
+    sd <- sd / sqrt(weights)
+  }
+  matrix(sd * stats::rnorm(n * n_draws), n, n_draws)
+}
+
+#' @rdname simulate.samepage_lmm
+#' @export
+refit <- function(object, newresp, ...) {
+  UseMethod("refit")
+}
+
+# The same name is a generic of lme4's: whichever package is attached last must not
+# take the other's fits away.
+#' @export
+refit.default <- function(object, newresp, ...) {
+  if (!inherits(object, "merMod")) {
+    stop_samepage("argument", c(
+      "`object` must be a fit of lmm().",
+      x = paste0("Found an object of class ", class(object)[1L], ".")
+    ))
+  }
+  getExportedValue("lme4", "refit")(object, newresp, ...)
+}
+
+#' @rdname simulate.samepage_lmm
+#' @export
+refit.samepage_lmm <- function(object, newresp, ...) {
+  check_no_dots(...)
+  y <- check_new_response(object, newresp)
+  kept <- kept_replay(object)
+  centred <- if (is.null(kept$offset)) y else y - kept$offset
+  reduced <- respond_reduced(component(object, "reduced"), kept$replay, centred)
+  core <- fit_reduced(
+    reduced, component(object, "blocks"), component(object, "reml"), component(object, "control")
+  )
+  with_response(object, y, reduced, core)
+}
+
+# The reductions' reflections belong to the design, not to one response: made once
+# per design and shared by every refit of it.
+kept_replay <- function(fit) {
+  cache <- component(fit, "cache")
+  if (is.null(cache$replay)) {
+    frame <- component(fit, "frame")
+    terms <- stats::delete.response(component(fit, "terms"))
+    made <- frame_columns(terms, frame, component(fit, "contrasts"))
+    design <- list(
+      X = as_columns(made$columns, .row_names_info(frame, 2L)), Z = random_matrix(fit, frame),
+      groups = component(fit, "groups"), weights = component(fit, "weights")
+    )
+    cache$offset <- frame_offset(fit, frame)
+    cache$replay <- replay_design(design, component(fit, "reduced"))
+  }
+  cache
+}
+
+check_new_response <- function(fit, y) {
+  n <- component(fit, "n")
+  if (is.data.frame(y) && length(y) == 1L) {
+    y <- y[[1L]]
+  }
+  omitted <- component(fit, "na_action")
+  if (length(y) == n + length(omitted) && length(omitted)) {
+    y <- y[-omitted]
+  }
+  if (!is.numeric(y) || length(y) != n) {
+    stop_samepage("response", c(
+      paste0("`newresp` must be numbers, one for each of the ", count_of(n, "row"), " of the fit."),
+      x = paste0("Found ", length(y), " of class ", class(y)[1L], ".")
+    ))
+  }
+  y <- as.vector(y, "double")
+  if (!is.finite(sum(y)) && !all(is.finite(y))) {
+    wrong <- which(!is.finite(y))
+    stop_samepage("response", c(
+      "`newresp` must be finite and not missing.",
+      x = paste0("Found others in ", count_of(length(wrong), "row"), " (", some_of(wrong), ")."),
+      i = "For other rows, fit the model again with lmm()."
+    ))
+  }
+  if (all(y == y[1L])) {
+    stop_samepage("constant_response", c(
+      "`newresp` must vary.",
+      x = paste0("Found the value ", y[1L], " in all ", count_of(n, "row"), ".")
+    ))
+  }
+  y
+}
