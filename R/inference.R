@@ -1,0 +1,226 @@
+# Tests and intervals: degrees of freedom of contrasts of the fixed effects,
+# standard errors of the covariance parameters.
+
+# --- fixed effects -----------------------------------------------------------
+
+#' Degrees of freedom of single contrasts
+#'
+#' Satterthwaite's: 2 v^2 / (g' A g) with v = l' Phi l the variance of the
+#' contrast, g its gradient in the covariance parameters and A their covariance
+#' (inverse observed information, on the active face where the fit lies on a
+#' boundary). Kenward and Roger's of a single contrast are the same with their A.
+#' All contrasts at once.
+#'
+#' @param contrasts Matrix, one row per contrast, or NULL for one contrast per
+#'   coefficient.
+#' @noRd
+contrast_df <- function(fit, contrasts = NULL, covariance = parameter_covariance(fit)) {
+  if (component(fit, "df") == "residual") {
+    m <- if (is.null(contrasts)) component(fit, "rank") else nrow(contrasts)
+    return(rep.int(component(fit, "n") - component(fit, "rank"), m))
+  }
+  vcov <- component(fit, "vcov")
+  dvcov <- component(fit, "dvcov")
+  p <- nrow(vcov)
+  k <- component(fit, "n_parameters")
+  if (is.null(contrasts)) {
+    variance <- diag(vcov)
+    gradient <- matrix(dvcov, p * p, k)[seq.int(1L, p * p, p + 1L), , drop = FALSE]
+  } else {
+    variance <- rowSums((contrasts %*% vcov) * contrasts)
+    m <- nrow(contrasts)
+    # (L dPhi_1, ..., L dPhi_k) in one product, then row sums per parameter.
+    product <- array(contrasts %*% matrix(dvcov, p, p * k), c(m, p, k))
+    gradient <- colSums(aperm(product * as.vector(contrasts), c(2L, 1L, 3L)))
+    dim(gradient) <- c(m, k)
+  }
+  2 * variance^2 / rowSums((gradient %*% covariance) * gradient)
+}
+
+# Estimate, Std. Error, df, t value, Pr(>|t|) of every coefficient kept.
+fixed_table <- function(fit) {
+  beta <- component(fit, "beta")
+  covariance <- parameter_covariance(fit)
+  error <- sqrt(diag(test_vcov(fit, covariance)))
+  df <- contrast_df(fit, covariance = covariance)
+  t <- beta / error
+  matrix(
+    c(beta, error, df, t, 2 * stats::pt(-abs(t), df)),
+    ncol = 5L,
+    dimnames = list(
+      names(beta), c("Estimate", "Std. Error", "df", "t value", "Pr(>|t|)")
+    )
+  )
+}
+
+# The F test of several contrasts at once. Contrasts that depend on others are
+# left out of the count.
+#
+# With Satterthwaite's method after Fai and Cornelius (1996): the contrasts are
+# turned into uncorrelated ones, whose degrees of freedom are combined. That
+# depends (little) on the basis in which the rows of `contrasts` express the
+# hypothesis; the caller says which basis that is. Kenward and Roger's test does
+# not depend on it.
+joint_test <- function(fit, contrasts, rhs = numeric(nrow(contrasts))) {
+  vcov <- component(fit, "vcov")
+  beta <- component(fit, "beta")
+  covariance <- contrasts %*% vcov %*% t(contrasts)
+  parts <- eigen((covariance + t(covariance)) / 2, symmetric = TRUE)
+  q <- sum(parts$values > 1e-10 * max(parts$values[1L], 0))
+  if (q == 0L) {
+    return(list(statistic = NaN, num_df = 0L, den_df = NaN, scaling = 1, p_value = NaN))
+  }
+  use <- seq_len(q)
+  rotation <- t(parts$vectors[, use, drop = FALSE])
+  rotated <- rotation %*% contrasts
+  apart <- drop(rotated %*% beta - rotation %*% rhs)
+  scaling <- 1
+  parameters <- parameter_covariance(fit)
+  if (component(fit, "df") == "kenward-roger") {
+    test <- kenward_roger_scaling(fit, rotated, parameters)
+    adjusted <- rotated %*% test_vcov(fit, parameters) %*% t(rotated)
+    scaling <- test$scaling
+    den_df <- test$den_df
+    statistic <- scaling * sum(apart * solve(adjusted, apart)) / q
+  } else {
+    den_df <- combine_df(contrast_df(fit, rotated, parameters))
+    statistic <- mean(apart^2 / parts$values[use])
+  }
+  list(
+    statistic = statistic, num_df = q, den_df = den_df, scaling = scaling,
+    p_value = stats::pf(statistic, q, den_df, lower.tail = FALSE)
+  )
+}
+
+# One denominator from the degrees of freedom of q uncorrelated contrasts: F of
+# q and this many has the mean of the average of their squared t's.
+combine_df <- function(df) {
+  q <- length(df)
+  if (q == 1L || all(abs(df - df[1L]) < 1e-8 * abs(df[1L]))) {
+    return(mean(df))
+  }
+  if (any(df <= 2)) {
+    return(2)
+  }
+  mean_sum <- sum(df / (df - 2))
+  2 * mean_sum / (mean_sum - q)
+}
+
+#' Covariance matrix of the fixed effects
+#'
+#' @param object A fit of [lmm()].
+#' @param adjusted Whether to return Kenward and Roger's adjusted covariance
+#'   matrix. Default: when the fit's `df` is `"kenward-roger"`.
+#' @param ... Not used; unknown arguments are an error.
+#' @returns A matrix named by the fixed effects in the fit, in squared units of the
+#'   outcome (per units of the two columns).
+#' @family inference
+#' @examples
+#' fit <- lmm(distance ~ age + (age | Subject), data = nlme::Orthodont)
+#' vcov(fit)
+#' @export
+vcov.samepage_lmm <- function(object, adjusted = component(object, "df") == "kenward-roger", ...) {
+  check_no_dots(...)
+  if (!check_flag(adjusted, "adjusted")) {
+    return(component(object, "vcov"))
+  }
+  check_reml(component(object, "method"))
+  object$df <- "kenward-roger"
+  test_vcov(object)
+}
+
+check_reml <- function(method, call = rlang::caller_env()) {
+  if (method != "REML") {
+    stop_samepage("argument", c(
+      "Kenward and Roger's method is for fits by restricted maximum likelihood.",
+      x = paste0("This fit is by ", method, "."),
+      i = "Use `method = \"REML\"`, or `df = \"satterthwaite\"`."
+    ), call = call)
+  }
+}
+
+# How the tests of fixed effects are made, for headings.
+df_words <- function(fit) {
+  switch(component(fit, "df"),
+    satterthwaite = "Satterthwaite degrees of freedom",
+    `kenward-roger` = paste0(
+      "Kenward-Roger, from the ", component(fit, "information"), " information"
+    ),
+    residual = "residual degrees of freedom"
+  )
+}
+
+# --- covariance parameters ---------------------------------------------------
+
+# Standard errors of the covariance parameters in the order of the core; NA
+# where a boundary leaves a parameter without one.
+parameter_errors <- function(fit) {
+  variance <- diag(component(fit, "vcov_parameters"))
+  variance[component(fit, "redundant") | variance < 0] <- NA_real_
+  sqrt(variance)
+}
+
+# The covariance parameters with Wald z, two-sided p and interval. A variance
+# gets its interval on the log scale, so that it cannot reach below zero; a
+# covariance gets a plain one.
+parameter_tests <- function(fit, level = 0.95) {
+  table <- component(fit, "parameter_table")
+  estimate <- component(fit, "parameters")
+  error <- parameter_errors(fit)
+  z <- estimate / error
+  reach <- stats::qnorm((1 + level) / 2)
+  is_variance <- is.na(table$var2)
+  factor <- exp(reach * error / estimate)
+  low <- ifelse(is_variance, estimate / factor, estimate - reach * error)
+  high <- ifelse(is_variance, estimate * factor, estimate + reach * error)
+  plain_frame(list(
+    grp = table$grp, var1 = table$var1, var2 = table$var2,
+    estimate = estimate, std.error = error, z = z, p.value = 2 * stats::pnorm(-abs(z)),
+    conf.low = low, conf.high = high
+  ))
+}
+
+# The parameters as standard deviations and correlations, with the gradient of
+# each in the variances and covariances (rows = standard deviations and
+# correlations, columns = parameters).
+sd_correlations <- function(fit) {
+  table <- component(fit, "parameter_table")
+  parameters <- component(fit, "parameters")
+  k <- length(parameters)
+  gradient <- matrix(0, k, k)
+  diagonal <- is.na(table$var2)
+  value <- to_sd_correlation(table, parameters)
+  gradient[cbind(which(diagonal), which(diagonal))] <- 1 / (2 * value[diagonal])
+  for (i in which(!diagonal)) {
+    both <- variances_of(table, i)
+    gradient[i, i] <- 1 / prod(value[both])
+    gradient[i, both] <- -value[i] / (2 * parameters[both])
+  }
+  list(value = value, gradient = gradient, is_sd = diagonal)
+}
+
+# Parameters as standard deviations and correlations.
+to_sd_correlation <- function(table, parameters) {
+  value <- sqrt(pmax(parameters, 0))
+  for (i in which(!is.na(table$var2))) {
+    value[i] <- parameters[i] / prod(value[variances_of(table, i)])
+  }
+  value
+}
+
+# Where the two variances of covariance `i` are.
+variances_of <- function(table, i) {
+  own <- is.na(table$var2) & table$block %in% table$block[i]
+  c(which(own & table$row == table$column[i]), which(own & table$row == table$row[i]))
+}
+
+# lme4's names of standard deviations and correlations (oldNames = FALSE).
+sd_correlation_names <- function(table) {
+  ifelse(
+    is.na(table$var1), "sigma",
+    ifelse(
+      is.na(table$var2), paste0("sd_", table$var1, "|", table$grp),
+      paste0("cor_", table$var2, ".", table$var1, "|", table$grp)
+    )
+  )
+}
