@@ -1,0 +1,388 @@
+# What can be done with scores: print, summary, subset, predictors.
+
+#' @export
+`[.samepage_convergence` <- function(x, ...) {
+  out <- NextMethod()
+  if (!is.data.frame(out)) {
+    return(out)
+  }
+  if (!identical(names(out), names(x))) {
+    return(as_plain_frame(out))
+  }
+  kept <- setdiff(names(attributes(x)), c("names", "row.names", "class"))
+  attributes(out)[kept] <- attributes(x)[kept]
+  class(out) <- class(x)
+  out
+}
+
+as_plain_frame <- function(x) {
+  attributes(x) <- attributes(x)[c("names", "row.names")]
+  class(x) <- "data.frame"
+  x
+}
+
+#' @export
+as.data.frame.samepage_convergence <- function(x, row.names = NULL, optional = FALSE, ...) {
+  as.data.frame(as_plain_frame(x), row.names = row.names, optional = optional, ...)
+}
+
+#' The dyad-level predictors of the outcome models
+#'
+#' The columns of the scores that enter [convergence_models()] as predictors,
+#' for models of your own.
+#'
+#' @param scores A result of [convergence()].
+#' @param center `TRUE` to centre every predictor on its mean over dyads,
+#'   `FALSE` to centre none, or the names of those to centre.
+#' @returns A data frame with one row per dyad: the id or ids, `convergence`,
+#'   `early_<rater>` for both raters, `development` and `early_discrepancy`, in
+#'   the units of `scores`. Means are over the dyads that have the value.
+#' @family scores
+#' @examples
+#' scores <- convergence(
+#'   wai_patient + wai_therapist ~ session | patient, data = study1
+#' )
+#' head(dyad_predictors(scores))
+#' head(dyad_predictors(scores, center = "convergence"))
+#' @export
+dyad_predictors <- function(scores, center = TRUE) {
+  check_scores(scores)
+  predictors <- predictor_names(scores)
+  out <- as_plain_frame(scores)[c(attr(scores, "cluster"), attr(scores, "dyad"), predictors)]
+  for (name in names_to_center(center, predictors)) {
+    out[[name]] <- out[[name]] - mean(out[[name]], na.rm = TRUE)
+  }
+  out
+}
+
+predictor_names <- function(scores) {
+  c("convergence", paste0("early_", attr(scores, "raters")), "development", "early_discrepancy")
+}
+
+check_scores <- function(scores, call = rlang::caller_env()) {
+  if (!inherits(scores, "samepage_convergence")) {
+    stop_samepage(
+      "scores",
+      c(
+        "`scores` must be a result of `convergence()`, with all its columns.",
+        x = paste0("Found: ", describe_class(scores), ".")
+      ),
+      call = call
+    )
+  }
+}
+
+names_to_center <- function(center, predictors, call = rlang::caller_env()) {
+  if (isTRUE(center)) {
+    return(predictors)
+  }
+  if (isFALSE(center)) {
+    return(character())
+  }
+  if (!is.character(center) || anyNA(center) || !all(center %in% predictors)) {
+    unknown <- if (is.character(center)) setdiff(center, predictors) else label_of(center)
+    stop_samepage(
+      "argument",
+      c(
+        "`center` must be TRUE, FALSE or names of predictors.",
+        x = paste0("Found: ", some_of(unknown), "."),
+        i = paste0("Predictors: ", paste0("`", predictors, "`", collapse = ", "), ".")
+      ),
+      call = call
+    )
+  }
+  center
+}
+
+# ---- Words ----------------------------------------------------------------
+
+definition_in_words <- function(x) {
+  raters <- attr(x, "raters")
+  gap <- paste0("the discrepancy ", raters[1L], " - ", raters[2L])
+  closing <- "Positive means converging."
+  words <- switch(attr(x, "definition"),
+    fitted = paste0(
+      "how fast the distance between the two raters' fitted growth lines shrinks. ", closing
+    ),
+    absolute = paste0("how fast the size of ", gap, " shrinks. ", closing),
+    signed = paste0(
+      "the slope of ", gap, ". This is a direction, not a closing: positive means that ",
+      raters[1L], " rises relative to ", raters[2L], "."
+    ),
+    toward_zero = paste0(
+      "how fast ", gap, " moves from where its line starts towards 0 and beyond. ", closing
+    ),
+    squared = paste0("how fast the square of ", gap, " shrinks. ", closing)
+  )
+  paste0("\"", attr(x, "definition"), "\", ", words)
+}
+
+unit_in_words <- function(x) {
+  time <- attr(x, "time")
+  words <- if (attr(x, "per") == "unit") {
+    paste0("change per unit of ", time)
+  } else {
+    paste0("change per course of ", format(attr(x, "course"), digits = 6L), " units of ", time)
+  }
+  if (attr(x, "transform") == "log") {
+    words <- paste0(words, ", then log(convergence + ", format(attr(x, "shift"), digits = 6L), ")")
+  }
+  paste0(words, ".")
+}
+
+dyads_in_words <- function(counts) {
+  paste0(
+    counts$dyads_scored, " of ", count_of(counts$dyads, "dyad"), " scored",
+    if (counts$dyads_with_se < counts$dyads_scored) {
+      paste0(", ", counts$dyads_with_se, " with a standard error")
+    },
+    "."
+  )
+}
+
+sessions_in_words <- function(x, counts) {
+  raters <- attr(x, "raters")
+  used_by_one <- attr(x, "definition") == "fitted"
+  only <- counts$sessions_first_only + counts$sessions_second_only
+  left_out <- c(
+    if (!used_by_one && only > 0L) paste(only, "rated by one only"),
+    if (counts$rows_unrated > 0L) paste(counts$rows_unrated, "rated by neither"),
+    if (counts$rows_outside > 0L) paste(counts$rows_outside, "outside the window"),
+    if (counts$rows_no_time > 0L) paste0(counts$rows_no_time, " without ", attr(x, "time")),
+    if (counts$rows_no_id > 0L) paste(counts$rows_no_id, "without an id")
+  )
+  used <- counts$sessions_both + if (used_by_one) only else 0L
+  paste0(
+    used, " of ", count_of(counts$rows, "row"), " used: ", counts$sessions_both, " rated by both",
+    if (used_by_one && only > 0L) {
+      paste0(
+        ", ", counts$sessions_first_only, " by ", raters[1L], " only, ",
+        counts$sessions_second_only, " by ", raters[2L], " only"
+      )
+    },
+    ". ",
+    if (length(left_out) > 0L) {
+      paste0("Left out: ", paste(left_out, collapse = ", "), ".")
+    } else {
+      "None left out."
+    }
+  )
+}
+
+reliability_in_words <- function(reliability) {
+  if (is.na(reliability)) {
+    return("cannot be estimated from these data.")
+  }
+  share <- round(100 * reliability)
+  paste0(
+    format_decimal(reliability), ". About ", share, " % of the variance of the scores is ",
+    "difference between dyads, ", 100 - share, " % is imprecision."
+  )
+}
+
+format_decimal <- function(x, digits = 2L) {
+  ifelse(is.na(x), "NA", formatC(x, digits = digits, format = "f"))
+}
+
+# A label and its text, wrapped with a hanging indent.
+cat_line <- function(label, text) {
+  label <- formatC(paste0(label, ":"), width = -13L)
+  width <- max(getOption("width"), 40L)
+  lines <- strwrap(text, width = width - 13L, prefix = strrep(" ", 13L), initial = label)
+  cat(lines, sep = "\n")
+}
+
+title_of <- function(x) {
+  raters <- attr(x, "raters")
+  ids <- c(attr(x, "cluster"), attr(x, "dyad"))
+  paste0(
+    "Convergence of ", raters[1L], " and ", raters[2L], " over ", attr(x, "time"),
+    ", by ", paste(ids, collapse = "/")
+  )
+}
+
+# ---- Printing -------------------------------------------------------------
+
+#' @export
+print.samepage_convergence <- function(x, n = 6L, ...) {
+  counts <- as.list(attr(x, "counts"))
+  cat(title_of(x), "\n\n", sep = "")
+  cat_line("Definition", definition_in_words(x))
+  cat_line("Unit", unit_in_words(x))
+  cat_line("Dyads", dyads_in_words(counts))
+  cat_line("Sessions", sessions_in_words(x, counts))
+  cat_line("Reliability", reliability_in_words(attr(x, "reliability")))
+  cat("\n")
+  shown <- c(
+    attr(x, "cluster"), attr(x, "dyad"), "n_both", "development", "early_discrepancy",
+    "convergence", "convergence_se"
+  )
+  rows <- as_plain_frame(x)[seq_len(min(n, nrow(x))), shown, drop = FALSE]
+  print(rows, digits = 3L, row.names = FALSE)
+  rest <- nrow(x) - nrow(rows)
+  cat(
+    if (rest > 0L) paste0("... and ", count_of(rest, "more dyad"), "; "),
+    ncol(x), " columns in all, see summary().\n",
+    sep = ""
+  )
+  invisible(x)
+}
+
+#' Summary of convergence scores
+#'
+#' What was scored, from which sessions, how the scores are distributed and how
+#' reliable they are.
+#'
+#' @param object A result of [convergence()].
+#' @param ... Not used; any argument here is an error.
+#' @returns An object of class `summary.samepage_convergence`, a list:
+#'   \describe{
+#'     \item{`descriptives`}{data frame with one row per score and the columns
+#'       `variable`, `n` (dyads with a value), `mean`, `sd`, `min`, `median`,
+#'       `max`, in the units of the scores}
+#'     \item{`skewness`}{of convergence `before` and `after` the transform, by
+#'       the formula of SPSS and SAS (adjusted for the number of dyads)}
+#'     \item{`converging`}{number of dyads with a score above 0 before the
+#'       transform}
+#'     \item{`reliability`}{see [reliability()]}
+#'     \item{`score_variance`}{variance `between` dyads and mean `error`
+#'       variance}
+#'     \item{`counts`}{rows, sessions and dyads used and left out}
+#'     \item{`scores`}{the scores}
+#'   }
+#' @family scores
+#' @examples
+#' summary(convergence(
+#'   wai_patient + wai_therapist ~ session | patient,
+#'   data = study1, per = "course", transform = "log"
+#' ))
+#' @export
+summary.samepage_convergence <- function(object, ...) {
+  check_no_dots(...)
+  raters <- attr(object, "raters")
+  variables <- c(
+    paste0("slope_", raters), paste0("early_", raters), "early_discrepancy", "development",
+    "convergence_raw", if (attr(object, "transform") != "none") "convergence"
+  )
+  structure(
+    list(
+      descriptives = describe_columns(as_plain_frame(object)[variables]),
+      skewness = c(
+        before = skewness(object$convergence_raw),
+        after = skewness(object$convergence)
+      ),
+      converging = sum(object$convergence_raw > 0, na.rm = TRUE),
+      reliability = attr(object, "reliability"),
+      score_variance = attr(object, "score_variance"),
+      counts = attr(object, "counts"),
+      scores = object
+    ),
+    class = "summary.samepage_convergence"
+  )
+}
+
+describe_columns <- function(columns) {
+  known <- lapply(columns, function(x) x[!is.na(x)])
+  statistic <- function(f) {
+    unname(vapply(known, function(x) if (length(x) > 0L) f(x) else NA_real_, 0))
+  }
+  data.frame(
+    variable = names(columns),
+    n = unname(lengths(known)),
+    mean = statistic(mean),
+    sd = statistic(stats::sd),
+    min = statistic(min),
+    median = statistic(stats::median),
+    max = statistic(max)
+  )
+}
+
+# Adjusted Fisher-Pearson skewness, as SPSS and SAS print it.
+skewness <- function(x) {
+  x <- x[!is.na(x)]
+  n <- length(x)
+  if (n < 3L) {
+    return(NA_real_)
+  }
+  e <- x - mean(x)
+  sqrt(n * (n - 1)) / (n - 2) * mean(e^3) / mean(e^2)^1.5
+}
+
+#' @export
+print.summary.samepage_convergence <- function(x, digits = 3L, ...) {
+  scores <- x$scores
+  counts <- as.list(x$counts)
+  cat(title_of(scores), "\n\n", sep = "")
+  cat_line("Definition", definition_in_words(scores))
+  cat_line("Unit", unit_in_words(scores))
+  cat_line("Dyads", dyads_in_words(counts))
+  cat_line("Sessions", sessions_in_words(scores, counts))
+  window <- attr(scores, "window")
+  if (!is.null(window)) {
+    cat_line("Window", paste0(
+      attr(scores, "time"), " ", paste(format_number(window), collapse = " to "), "."
+    ))
+  }
+  cat_line("Early level", early_in_words(scores))
+  cat("\n")
+  print(x$descriptives, digits = digits, row.names = FALSE)
+  cat("\n")
+  if (attr(scores, "definition") != "signed") {
+    cat_line("Converging", paste0(
+      x$converging, " of ", counts$dyads_scored, " dyads have a score above 0",
+      if (attr(scores, "transform") != "none") " before the transform", "."
+    ))
+  }
+  cat_line("Skewness", skewness_in_words(x$skewness, attr(scores, "transform")))
+  cat_line("Reliability", reliability_in_words(x$reliability))
+  cat_score_notes(counts, attr(scores, "definition"))
+  invisible(x)
+}
+
+early_in_words <- function(scores) {
+  level <- switch(attr(scores, "early"),
+    first = "each rater's first rating",
+    intercept = "the growth lines at the dyad's first session"
+  )
+  kind <- switch(attr(scores, "early_discrepancy"),
+    absolute = "abs(P - T)",
+    log_absolute = "log(1 + abs(P - T))",
+    signed = "P - T"
+  )
+  raters <- attr(scores, "raters")
+  paste0(
+    level, "; early discrepancy ", kind, ", P = ", raters[1L], " and T = ", raters[2L],
+    if (attr(scores, "early") == "first") ", at the first session rated by both", "."
+  )
+}
+
+skewness_in_words <- function(skewness, transform) {
+  if (transform == "none") {
+    return(paste0(format_decimal(skewness[["before"]]), " (0 is symmetric)."))
+  }
+  better <- abs(skewness[["after"]]) < abs(skewness[["before"]])
+  paste0(
+    format_decimal(skewness[["before"]]), " before and ", format_decimal(skewness[["after"]]),
+    " after the log",
+    if (!is.na(better)) {
+      if (better) ", closer to symmetric." else ", no closer to symmetric."
+    }
+  )
+}
+
+cat_score_notes <- function(counts, definition) {
+  notes <- c(
+    if (definition == "fitted") {
+      paste0(
+        "The two lines do not cross within the course in ", counts$not_crossing, " of ",
+        counts$dyads_scored, " dyads. There \"fitted\" equals \"toward_zero\", given that both ",
+        "rated the same sessions."
+      )
+    },
+    if (counts$slopes_differ > 0L) slopes_differ_in_words(counts),
+    if (counts$sign_zero > 0L) sign_zero_in_words(counts)
+  )
+  for (note in notes) {
+    cat_line("Note", note)
+  }
+}

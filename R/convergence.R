@@ -1,0 +1,711 @@
+# Two raters' session ratings in, one row of scores per dyad out.
+
+definitions <- c("fitted", "absolute", "signed", "toward_zero", "squared")
+
+#' Convergence of two raters' growth lines, one score per dyad
+#'
+#' Patient and therapist rate the same thing, such as their working alliance,
+#' session after session. `convergence()` scores each dyad by the rate at which
+#' the two ratings grow closer, together with each rater's own growth line,
+#' the early levels, the early discrepancy and the development of the dyad's
+#' mean. Except for `definition = "signed"`, **positive always means that the
+#' two are converging**.
+#'
+#' @details
+#' # Definitions
+#'
+#' With P and T the ratings of the first and second rater and D = P - T:
+#'
+#' | `definition` | convergence is | sessions used |
+#' |---|---|---|
+#' | `"fitted"` | minus the slope through the distance of the two *fitted* growth lines | all rated by either |
+#' | `"absolute"` | minus the slope of abs(D) | rated by both |
+#' | `"signed"` | the slope of D: a direction, not a closing | rated by both |
+#' | `"toward_zero"` | minus the slope of D, its sign that of the line of D at the first session rated by both | rated by both |
+#' | `"squared"` | minus the slope of D^2 | rated by both |
+#'
+#' All slopes are ordinary least squares within the dyad. The definitions are
+#' not interchangeable. Two lines that cross within the course first approach
+#' and then part, and `"fitted"` and `"absolute"` see both halves, while
+#' `"toward_zero"` counts on in the same direction. Where the two lines do not
+#' cross and both raters rated the same sessions, `"fitted"` equals
+#' `"toward_zero"`. `"signed"` says who moves towards whom only together with
+#' the early discrepancy: it is the same number for a patient who starts below
+#' the therapist and catches up and for one who starts above and moves away.
+#'
+#' A dyad needs two usable sessions for a score (`"fitted"`: two from each
+#' rater; the others: two rated by both) and three for a standard error.
+#' Otherwise the score is `NA`, the dyad stays in the result, and a message
+#' names it.
+#'
+#' # Other columns
+#'
+#' Development is the slope of the dyad's mean (P + T) / 2 over the sessions
+#' rated by both. With `early = "first"` the early level is each rater's first
+#' rating and the early discrepancy is D at the first session rated by both;
+#' with `early = "intercept"` levels and discrepancy are those of the two
+#' growth lines at the dyad's first session.
+#'
+#' # Units and the log transform
+#'
+#' Slopes (of the raters, of the development and of the convergence) are per
+#' unit of time, or with `per = "course"` times the range of the times used in
+#' the whole sample: the change over a whole course. `transform = "log"`
+#' replaces convergence c by log(c + shift), after `per`; without a `shift` of
+#' your own it is 1 - min(c), so that the smallest score becomes log(1) = 0.
+#' Per unit of time the log of a small number changes next to nothing; per
+#' course it can make skewness better or worse, which is why [summary()]
+#' prints it before and after.
+#'
+#' # Standard errors
+#'
+#' The standard error of a score comes from the residuals of the raters about
+#' their own growth lines, never from the residuals of the line through the
+#' fitted distances, which are nearly 0 by construction. `"fitted"` uses the
+#' delta method: with the signs of the fitted distances held, the score is a
+#' weighted sum of the ratings, with weights a_i on P and -b_i on T, and
+#' \deqn{SE^2 = s_P^2 \sum a_i^2 + s_T^2 \sum b_i^2 - 2 s_{PT} \sum_C a_i b_i}
+#' where s_P^2 and s_T^2 are the residual variances (residual sum of squares
+#' over n - 2) and C are the sessions rated by both. Residuals of the two
+#' raters in one session are correlated. Their covariance is
+#' \deqn{s_{PT} = \frac{\sum_C e_P e_T}{k}, \quad
+#'   k = \sum_{i, j \in C} (I - H_P)_{ij} (I - H_T)_{ij}}
+#' with H_P and H_T the hat matrices of the two lines. This divisor makes the
+#' estimate unbiased whichever sessions are missing; it is n - 2 when both
+#' rated the same sessions, and SE is then the usual one of a slope of D. Where
+#' the estimate exceeds s_P s_T, it is set to that. `"signed"` and
+#' `"toward_zero"` have the usual standard error of the slope of D.
+#' `"absolute"` and `"squared"` sum over sessions the variance that abs(D) and
+#' D^2 have when D is normal about its line with the residual variance of D:
+#' the first-order formula would be too large by half where D is near 0. The
+#' log divides by c + shift; the shift is taken as known.
+#'
+#' Delta-method standard errors hold the sign of the discrepancy fixed. They
+#' are too large for a dyad whose two lines lie on top of each other, and
+#' missing where the sign is exactly 0.
+#'
+#' @param formula The raters, the time and the dyad: `first + second ~ time |
+#'   dyad`, for example `wai_patient + wai_therapist ~ session | patient`. The
+#'   left side may also be `cbind(first, second)`; every part may be a call,
+#'   as in `log(a) + log(b) ~ I(session - 1) | patient`. Where the dyads' ids
+#'   repeat across clusters, write `time | cluster/dyad`.
+#' @param data A data frame with one row per dyad and session. The order of the
+#'   rows does not matter, and ratings may be missing on either side.
+#' @param definition What convergence is: `"fitted"` (the default),
+#'   `"absolute"`, `"signed"`, `"toward_zero"` or `"squared"`.
+#' @param per `"unit"`: slopes per unit of time; `"course"`: times the range of
+#'   the times used.
+#' @param transform `"none"`, or `"log"` for log(convergence + shift).
+#' @param shift With `transform = "log"`, the number added before the log;
+#'   `NULL` for 1 minus the smallest score.
+#' @param early Where the early level comes from: `"first"` rating or
+#'   `"intercept"`, the growth line at the dyad's first session.
+#' @param early_discrepancy How the early discrepancy P - T is expressed:
+#'   `"absolute"` for abs(P - T), `"log_absolute"` for log(1 + abs(P - T)), or
+#'   `"signed"`.
+#' @param window `c(from, to)`: only sessions in this range of time are used,
+#'   for example early sessions to predict a later outcome. Either end may be
+#'   infinite.
+#' @param ... Not used; any further argument is an error.
+#' @returns A data frame of class `samepage_convergence` with one row per dyad,
+#'   sorted by id, and these columns (`<rater>` stands for the raters' names):
+#'   \describe{
+#'     \item{the id or ids}{under their own names}
+#'     \item{`n_<rater>`, `n_both`}{numbers of sessions rated by each and by
+#'       both}
+#'     \item{`intercept_<rater>`}{the growth line at time 0}
+#'     \item{`slope_<rater>`, `slope_se_<rater>`}{its slope and standard error,
+#'       per unit or course}
+#'     \item{`early_<rater>`, `early_discrepancy`}{early levels and
+#'       discrepancy}
+#'     \item{`development`}{slope of the mean of both raters, per unit or
+#'       course}
+#'     \item{`convergence`}{after `per` and `transform`}
+#'     \item{`convergence_raw`}{before `transform`}
+#'     \item{`convergence_se`}{standard error of `convergence`}
+#'   }
+#'   Attributes keep `formula`, `raters`, `time`, `dyad`, `cluster`,
+#'   `definition`, `per`, `course` (the time range), `transform`, `shift`,
+#'   `early`, `early_discrepancy`, `window`, `reliability` (see
+#'   [reliability()]), `score_variance` and `counts`.
+#' @family scores
+#' @references Nissen-Lie, H. A., Solbakken, O. A., Falkenström, F., Wampold, B.
+#'   E., Holmqvist, R., Ekeblad, A., & Monsen, J. T. (2020). Does it make a
+#'   difference to be more "on the same page"? Investigating the role of
+#'   alliance convergence for outcomes in two different samples. *Psychotherapy
+#'   Research*. \doi{10.1080/10503307.2020.1823030}
+#' @examples
+#' scores <- convergence(
+#'   wai_patient + wai_therapist ~ session | patient,
+#'   data = study1, per = "course"
+#' )
+#' scores
+#' summary(scores)
+#' head(dyad_predictors(scores))
+#' @export
+convergence <- function(formula, data, definition = "fitted", per = c("unit", "course"),
+                        transform = c("none", "log"), shift = NULL,
+                        early = c("first", "intercept"),
+                        early_discrepancy = c("absolute", "log_absolute", "signed"),
+                        window = NULL, ...) {
+  check_no_dots(...)
+  call <- rlang::current_env()
+  options <- list(
+    definition = check_choice(definition, definitions, "definition"),
+    per = check_choice(per, c("unit", "course"), "per"),
+    transform = check_choice(transform, c("none", "log"), "transform"),
+    early = check_choice(early, c("first", "intercept"), "early"),
+    early_discrepancy = check_choice(
+      early_discrepancy, c("absolute", "log_absolute", "signed"), "early_discrepancy"
+    ),
+    window = check_window(window, call)
+  )
+  check_shift(shift, options$transform, call)
+  check_data_frame(data, call)
+  spec <- parse_raters(formula, call)
+  columns <- score_columns(spec, names(data), call)
+
+  sessions <- read_sessions(spec, data, call)
+  found <- fit_dyads(sessions, options)
+  check_found(found, sessions, spec, options, call)
+
+  scores <- assemble_scores(found, sessions, spec, columns, options, shift, call)
+  inform_scores(scores)
+  scores
+}
+
+# ---- Checks ---------------------------------------------------------------
+
+check_data_frame <- function(data, call) {
+  if (!is.data.frame(data)) {
+    stop_samepage(
+      "data",
+      c(
+        "`data` must be a data frame with one row per dyad and session.",
+        x = paste0("Found: ", describe_class(data), ".")
+      ),
+      call = call
+    )
+  }
+  if (nrow(data) == 0L) {
+    stop_samepage("data", "`data` must have at least one row; it has none.", call = call)
+  }
+}
+
+check_window <- function(window, call) {
+  if (is.null(window)) {
+    return(NULL)
+  }
+  if (!is.numeric(window) || length(window) != 2L || anyNA(window) || window[1L] >= window[2L]) {
+    stop_samepage(
+      "window",
+      c(
+        "`window` must be `c(from, to)`: two numbers on the scale of time, the smaller first.",
+        x = paste0("Found: ", label_of(window), "."),
+        i = "For an open end use `Inf`, as in `c(3, Inf)`."
+      ),
+      call = call
+    )
+  }
+  as.double(window)
+}
+
+check_shift <- function(shift, transform, call) {
+  if (is.null(shift)) {
+    return(invisible())
+  }
+  if (transform != "log") {
+    stop_samepage(
+      "shift",
+      c(
+        "`shift` is what the log transform adds, so it needs `transform = \"log\"`.",
+        x = paste0("Found: `transform = \"", transform, "\"`.")
+      ),
+      call = call
+    )
+  }
+  if (!is.numeric(shift) || length(shift) != 1L || !is.finite(shift)) {
+    stop_samepage(
+      "shift",
+      c("`shift` must be one number.", x = paste0("Found: ", label_of(shift), ".")),
+      call = call
+    )
+  }
+}
+
+#' The names of the result's columns, none of them taken
+#' @noRd
+score_columns <- function(spec, data_names, call) {
+  raters <- c(spec$first$name, spec$second$name)
+  columns <- c(
+    paste0("n_", raters), "n_both",
+    as.vector(rbind(
+      paste0("intercept_", raters), paste0("slope_", raters), paste0("slope_se_", raters)
+    )),
+    paste0("early_", raters), "early_discrepancy", "development",
+    "convergence", "convergence_raw", "convergence_se"
+  )
+  taken <- intersect(columns, data_names)
+  if (length(taken) > 0L) {
+    stop_samepage(
+      "column_taken",
+      c(
+        "`data` must not have columns named like a column of the result.",
+        x = paste0("Already in `data`: ", some_of(paste0("`", taken, "`")), "."),
+        i = "Rename or remove them first; they may stem from an earlier call."
+      ),
+      columns = taken,
+      call = call
+    )
+  }
+  twice <- unique(columns[duplicated(columns)])
+  if (length(twice) > 0L) {
+    stop_samepage(
+      "column_taken",
+      c(
+        "The raters' names must give different columns in the result.",
+        x = paste0("Twice: ", some_of(paste0("`", twice, "`")), "."),
+        i = "Rename one of the two rating columns."
+      ),
+      call = call
+    )
+  }
+  columns
+}
+
+# A column of numbers; `role` is "rating" or "time".
+check_numbers <- function(x, name, role, call) {
+  plain <- is.numeric(x) && is.null(dim(x)) && (!is.object(x) || inherits(x, c("AsIs", "numeric")))
+  if (plain) {
+    return(as.double(x))
+  }
+  if (inherits(x, "haven_labelled")) {
+    advice <- paste0(
+      "It has value labels from SPSS, SAS or Stata. `haven::zap_labels()` makes it plain ",
+      "numbers and turns its user-defined missing values into NA."
+    )
+  } else if (is.factor(x)) {
+    advice <- paste0(
+      "If its levels are numbers: `as.numeric(as.character(x))`. `as.numeric()` alone would give ",
+      "the numbers of the levels."
+    )
+  } else if (is.character(x)) {
+    bad <- unique(x[!is.na(x) & is.na(suppressWarnings(as.numeric(x)))])
+    advice <- if (length(bad) == 0L) {
+      "All its values look like numbers: convert it with `as.numeric()`."
+    } else {
+      paste0("Not numbers: ", some_of(paste0("\"", bad, "\"")), ".")
+    }
+  } else if (inherits(x, c("Date", "POSIXct", "difftime"))) {
+    advice <- "Use the number of the session, or days since each dyad's first session."
+  } else {
+    advice <- "Convert it to numbers first."
+  }
+  if (length(dim(x)) > 0L) {
+    advice <- "It must be a single column."
+  }
+  stop_samepage(
+    "not_numeric",
+    c(
+      paste0("The ", role, " `", name, "` must be numbers."),
+      x = paste0("Found: ", describe_class(x), "."),
+      i = advice
+    ),
+    column = name,
+    call = call
+  )
+}
+
+# ---- Rows -----------------------------------------------------------------
+
+#' The sessions sorted by dyad and time
+#'
+#' Rows without an id are dropped and counted; rows without a time stay, so that
+#' their dyad is not lost, and the core passes over them.
+#' @returns A list: `time`, `first`, `second` (one value per row), `starts`
+#'   (0-based first row of each dyad, closed by the number of rows), `ids`
+#'   (named list, one value per dyad) and counts.
+#' @noRd
+read_sessions <- function(spec, data, call) {
+  read <- function(part) evaluate_part(part, data, spec$formula, call)
+  time <- check_numbers(read(spec$time), spec$time$name, "time", call)
+  first <- check_numbers(read(spec$first), spec$first$name, "rating", call)
+  second <- check_numbers(read(spec$second), spec$second$name, "rating", call)
+  id_parts <- c(if (!is.null(spec$cluster)) list(spec$cluster), list(spec$dyad))
+  ids <- lapply(id_parts, read)
+  names(ids) <- vapply(id_parts, `[[`, "", "name")
+  keys <- Map(id_key, ids, names(ids), MoreArgs = list(call = call), USE.NAMES = FALSE)
+
+  without_id <- integer()
+  order <- NULL
+  rows <- .Call(C_dyad_rows, keys, time)
+  if (!rows$in_order) {
+    missing <- lapply(keys, is.na)
+    without_id <- vapply(missing, sum, 0L)
+    order <- do.call(base::order, c(keys, list(time, method = "radix")))
+    missing <- Reduce(`|`, missing)
+    order <- order[!missing[order]]
+    time <- time[order]
+    first <- first[order]
+    second <- second[order]
+    rows <- .Call(C_dyad_rows, lapply(keys, `[`, order), time)
+  }
+  heads <- rows$starts[-length(rows$starts)] + 1L
+  if (!is.null(order)) {
+    heads <- order[heads]
+  }
+  sessions <- list(
+    time = time, first = first, second = second, starts = rows$starts,
+    ids = lapply(ids, function(id) id[heads]), order = order,
+    n_rows = nrow(data), n_no_id = nrow(data) - length(time), n_no_time = rows$n_no_time
+  )
+  check_rows(rows, sessions, spec, call)
+  sessions
+}
+
+#' Integers or doubles that sort and compare as the ids do, missing as NA
+#' @noRd
+id_key <- function(id, name, call) {
+  if (!is.atomic(id) || !is.null(dim(id))) {
+    stop_samepage(
+      "id",
+      c(
+        paste0("The id `", name, "` must be a single column of numbers, text or a factor."),
+        x = paste0("Found: ", describe_class(id), ".")
+      ),
+      call = call
+    )
+  }
+  if (is.factor(id)) {
+    codes <- as.integer(id)
+    without <- is.na(levels(id))
+    if (any(without)) {
+      codes[codes == which(without)] <- NA_integer_
+    }
+    return(codes)
+  }
+  if (!is.object(id) || inherits(id, c("Date", "POSIXct", "difftime", "AsIs"))) {
+    id <- unclass(id)
+    if (is.logical(id) || is.integer(id)) {
+      return(as.integer(id))
+    }
+    if (is.double(id)) {
+      return(as.double(id))
+    }
+  }
+  if (is.character(id)) {
+    return(match(id, sort(unique(id), method = "radix")))
+  }
+  values <- unique(id)
+  values <- values[!is.na(values)]
+  match(id, values[order(values)])
+}
+
+check_rows <- function(rows, sessions, spec, call) {
+  time <- spec$time$name
+  if (rows$most_rows >= 2L && rows$most_times < 2L) {
+    stop_samepage(
+      "time_constant",
+      c(
+        paste0("Time must vary within dyads, and `", time, "` is constant within every dyad."),
+        i = "Give the variable that counts the sessions of a dyad."
+      ),
+      column = time,
+      call = call
+    )
+  }
+  if (rows$n_duplicates > 0L) {
+    second <- rows$duplicates
+    original <- if (is.null(sessions$order)) seq_along(sessions$time) else sessions$order
+    dyad <- findInterval(second - 1L, sessions$starts)
+    where <- paste0(
+      dyad_labels(sessions$ids, dyad), " at ", format_number(sessions$time[second]),
+      " (rows ", original[second - 1L], " and ", original[second], ")"
+    )
+    more <- rows$n_duplicates - length(second)
+    stop_samepage(
+      "duplicate_rows",
+      c(
+        paste0("`data` must have one row per dyad and session (`", spec$dyad$name, "`, `", time,
+               "`)."),
+        x = paste0(
+          "More than one row: ", paste(where, collapse = "; "),
+          if (more > 0L) paste0("; and ", more, " more"), "."
+        ),
+        i = paste0(
+          "If each rater has rows of their own, put both ratings into one row; if ids repeat ",
+          "across clusters, write `", time, " | cluster/", spec$dyad$name, "`."
+        )
+      ),
+      call = call
+    )
+  }
+  if (rows$most_rows < 2L) {
+    stop_samepage(
+      "too_few_sessions",
+      c(
+        "At least one dyad must have two sessions.",
+        x = paste0(
+          "Every `", spec$dyad$name, "` has at most one row with a `", time, "`."
+        ),
+        i = "The right side of the formula is `time | dyad`: is the dyad's id behind the bar?"
+      ),
+      call = call
+    )
+  }
+}
+
+# "3", or "7/3" with a cluster, for the dyads in places `at`.
+dyad_labels <- function(ids, at) {
+  do.call(paste, c(lapply(unname(ids), function(id) as.character(id[at])), list(sep = "/")))
+}
+
+format_number <- function(x) {
+  vapply(x, format, "", digits = 15L)
+}
+
+# ---- Scores ---------------------------------------------------------------
+
+fit_dyads <- function(sessions, options) {
+  window <- if (is.null(options$window)) c(-Inf, Inf) else options$window
+  .Call(
+    C_dyad_ols, sessions$starts, sessions$time, sessions$first, sessions$second,
+    match(options$definition, definitions) - 1L, options$early == "intercept", window
+  )
+}
+
+check_found <- function(found, sessions, spec, options, call) {
+  totals <- found$totals
+  if (totals$n_infinite > 0) {
+    stop_infinite(sessions, spec, call)
+  }
+  if (!is.null(options$window) && totals$time_min > totals$time_max) {
+    stop_samepage(
+      "window",
+      c(
+        "`window` must contain rated sessions.",
+        x = paste0(
+          "No session with a rating has `", spec$time$name, "` between ",
+          paste(format_number(options$window), collapse = " and "), "."
+        ),
+        i = paste0(
+          "`", spec$time$name, "` runs from ",
+          paste(format_number(range(sessions$time, na.rm = TRUE)), collapse = " to "), "."
+        )
+      ),
+      call = call
+    )
+  }
+  if (all(is.na(found$scores$convergence))) {
+    stop_samepage(
+      "too_few_sessions",
+      c(
+        paste0("At least one dyad must have ", sessions_needed(options$definition), "."),
+        x = paste0(
+          "In ", count_of(length(sessions$starts) - 1L, "dyad"), ": ",
+          count_of(totals$n_both, "session"), " rated by both, ",
+          count_of(totals$n_first_only, "session"), " by `", spec$first$name, "` only, ",
+          count_of(totals$n_second_only, "session"), " by `", spec$second$name, "` only."
+        )
+      ),
+      call = call
+    )
+  }
+}
+
+sessions_needed <- function(definition) {
+  if (definition == "fitted") "two sessions from each rater" else "two sessions rated by both"
+}
+
+stop_infinite <- function(sessions, spec, call) {
+  values <- list(sessions$time, sessions$first, sessions$second)
+  names(values) <- c(spec$time$name, spec$first$name, spec$second$name)
+  infinite <- lapply(values, is.infinite)
+  infinite <- infinite[vapply(infinite, any, NA)]
+  dyads <- unique(findInterval(which(Reduce(`|`, infinite)) - 1L, sessions$starts))
+  columns <- paste0("`", names(infinite), "`")
+  stop_samepage(
+    "infinite",
+    c(
+      "Times and ratings must be finite numbers, or NA where missing.",
+      x = paste0(
+        "Infinite values in ", paste(columns, collapse = " and "), " of ",
+        if (length(dyads) == 1L) "dyad " else "dyads ",
+        some_of(dyad_labels(sessions$ids, dyads)), "."
+      ),
+      i = "A log of 0 or a division by 0 gives such values."
+    ),
+    columns = names(infinite),
+    call = call
+  )
+}
+
+assemble_scores <- function(found, sessions, spec, columns, options, shift, call) {
+  core <- found$scores
+  course <- found$totals$time_max - found$totals$time_min
+  unit <- if (options$per == "course") course else 1
+  raw <- core$convergence * unit
+  logged <- apply_transform(raw, options$transform, shift, sessions$ids, call)
+  values <- list(
+    core$n_first, core$n_second, core$n_both,
+    core$intercept_first, core$slope_first * unit, core$slope_se_first * unit,
+    core$intercept_second, core$slope_second * unit, core$slope_se_second * unit,
+    core$early_first, core$early_second,
+    express_discrepancy(core$early_difference, options$early_discrepancy),
+    core$development * unit,
+    logged$scores, raw, core$convergence_se * unit / logged$divisor
+  )
+  names(values) <- columns
+  reliability <- sample_reliability(
+    found, logged$scores, unit / logged$divisor, sessions, options
+  )
+  structure(
+    c(sessions$ids, values),
+    class = c("samepage_convergence", "data.frame"),
+    row.names = .set_row_names(length(raw)),
+    formula = spec$formula,
+    raters = c(spec$first$name, spec$second$name),
+    time = spec$time$name,
+    dyad = spec$dyad$name,
+    cluster = spec$cluster$name,
+    definition = options$definition,
+    per = options$per,
+    course = course,
+    transform = options$transform,
+    shift = logged$shift,
+    early = options$early,
+    early_discrepancy = options$early_discrepancy,
+    window = options$window,
+    reliability = reliability$reliability,
+    score_variance = reliability$variance,
+    counts = count_sessions(found, sessions)
+  )
+}
+
+express_discrepancy <- function(difference, kind) {
+  switch(kind,
+    absolute = abs(difference),
+    log_absolute = log1p(abs(difference)),
+    signed = difference
+  )
+}
+
+apply_transform <- function(raw, transform, shift, ids, call) {
+  if (transform == "none") {
+    return(list(scores = raw, divisor = 1, shift = NULL))
+  }
+  if (is.null(shift)) {
+    shift <- 1 - min(raw, na.rm = TRUE)
+  }
+  shifted <- raw + shift
+  low <- which(shifted <= 0)
+  if (length(low) > 0L) {
+    stop_samepage(
+      "shift",
+      c(
+        "`shift` must make every score positive before the log.",
+        x = paste0(
+          "With ", format_number(shift), ", convergence + shift is 0 or less for ",
+          if (length(low) == 1L) "dyad " else "dyads ", some_of(dyad_labels(ids, low)), "."
+        ),
+        i = paste0(
+          "Give more than ", format(-min(raw, na.rm = TRUE), digits = 6L),
+          ", or leave `shift` out for 1 minus the smallest score."
+        )
+      ),
+      call = call
+    )
+  }
+  list(scores = log(shifted), divisor = shifted, shift = shift)
+}
+
+count_sessions <- function(found, sessions) {
+  totals <- found$totals
+  score <- found$scores$convergence
+  counts <- c(
+    rows = sessions$n_rows,
+    rows_no_id = sessions$n_no_id,
+    rows_no_time = sessions$n_no_time,
+    rows_outside = totals$n_outside,
+    rows_unrated = totals$n_unrated,
+    sessions_both = totals$n_both,
+    sessions_first_only = totals$n_first_only,
+    sessions_second_only = totals$n_second_only,
+    dyads = length(score),
+    dyads_scored = sum(!is.na(score)),
+    dyads_with_se = sum(!is.na(found$scores$convergence_se)),
+    not_crossing = totals$n_not_crossing,
+    crossing = totals$n_crossing,
+    slopes_differ = totals$n_slopes_differ,
+    sign_zero = totals$n_sign_zero
+  )
+  storage.mode(counts) <- "integer"
+  counts
+}
+
+# ---- Messages -------------------------------------------------------------
+
+inform_scores <- function(scores) {
+  counts <- as.list(attr(scores, "counts"))
+  names <- attributes(scores)[c("time", "dyad", "cluster")]
+  dropped <- c(
+    if (counts$rows_no_id > 0L) {
+      ids <- paste0("`", c(names$cluster, names$dyad), "`", collapse = " or ")
+      paste0(count_of(counts$rows_no_id, "row"), " without ", ids)
+    },
+    if (counts$rows_no_time > 0L) {
+      paste0(count_of(counts$rows_no_time, "row"), " without `", names$time, "`")
+    }
+  )
+  if (length(dropped) > 0L) {
+    inform_samepage("rows_dropped", paste0("Left out: ", paste(dropped, collapse = ", "), "."))
+  }
+  inform_unscored(scores)
+  if (counts$slopes_differ > 0L) {
+    inform_samepage("slopes_differ", slopes_differ_in_words(counts))
+  }
+  if (counts$sign_zero > 0L) {
+    inform_samepage("sign_zero", sign_zero_in_words(counts))
+  }
+}
+
+inform_unscored <- function(scores) {
+  ids <- as.list(scores)[c(attr(scores, "cluster"), attr(scores, "dyad"))]
+  unscored <- is.na(scores$convergence)
+  if (any(unscored)) {
+    inform_samepage(
+      "no_score",
+      paste0(
+        count_of(sum(unscored), "dyad"), " without a convergence score, for want of ",
+        sessions_needed(attr(scores, "definition")), ": ",
+        some_of(dyad_labels(ids, which(unscored))), "."
+      )
+    )
+  }
+  incomplete <- !unscored & (is.na(scores$development) | is.na(scores$early_discrepancy))
+  if (any(incomplete)) {
+    inform_samepage(
+      "no_development",
+      paste0(
+        count_of(sum(incomplete), "dyad"), " with a convergence score but without development or ",
+        "early discrepancy, for want of sessions rated by both: ",
+        some_of(dyad_labels(ids, which(incomplete))), "."
+      )
+    )
+  }
+}
+
+slopes_differ_in_words <- function(counts) {
+  paste0(
+    "In ", count_of(counts$slopes_differ, "dyad"), " of ", counts$dyads, " the raters missed ",
+    "different sessions, so that the difference of their slopes is not the slope of their ",
+    "difference."
+  )
+}
+
+sign_zero_in_words <- function(counts) {
+  paste0(
+    "In ", count_of(counts$sign_zero, "dyad"), " the line of the discrepancy starts at exactly 0: ",
+    "neither rater is above, and the score is 0 without a standard error."
+  )
+}
