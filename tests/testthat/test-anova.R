@@ -1,0 +1,134 @@
+# Comparisons of fits and tests of terms: lme4, lmerTest and what is refused.
+
+orthodont <- function() {
+  data <- as.data.frame(nlme::Orthodont)
+  data$Subject <- factor(as.character(data$Subject))
+  data
+}
+
+test_that("two fits are compared as lme4 compares them", {
+  skip_if_not_installed("lme4")
+  data <- orthodont()
+  for (method in c("REML", "ML")) {
+    line <- lmm(distance ~ age + (age | Subject), data = data, method = method)
+    level <- lmm(distance ~ age + (1 | Subject), data = data, method = method)
+    ours <- anova(line, level)
+    peers <- lapply(c(distance ~ age + (age | Subject), distance ~ age + (1 | Subject)), tight_lmer,
+      data = data, REML = method == "REML", fitter = lme4::lmer
+    )
+    theirs <- stats::anova(peers[[1]], peers[[2]], refit = FALSE)
+    expect_identical(names(ours), names(theirs))
+    expect_equal(as.matrix(ours), as.matrix(theirs), tolerance = 1e-6, ignore_attr = TRUE)
+    expect_identical(row.names(ours), c("level", "line"))
+  }
+})
+
+test_that("REML fits with different fixed parts need a refit", {
+  skip_if_not_installed("lme4")
+  data <- orthodont()
+  small <- lmm(distance ~ age + (1 | Subject), data = data)
+  large <- lmm(distance ~ age * Sex + (1 | Subject), data = data)
+  expect_error(anova(small, large), "SexFemale", class = "samepage_error_different_fixed_parts")
+  ours <- anova(small, large, refit = TRUE)
+  theirs <- suppressMessages(stats::anova(
+    tight_lmer(distance ~ age + (1 | Subject), data, fitter = lme4::lmer),
+    tight_lmer(distance ~ age * Sex + (1 | Subject), data, fitter = lme4::lmer)
+  ))
+  expect_equal(as.matrix(ours), as.matrix(theirs), tolerance = 1e-6, ignore_attr = TRUE)
+  # Names alone do not make columns the same.
+  data$moved <- data$age
+  one <- lmm(distance ~ moved + (1 | Subject), data = data)
+  data$moved <- data$age * 2
+  other <- lmm(distance ~ moved + (1 | Subject), data = data)
+  expect_error(
+    anova(one, other), "different values",
+    class = "samepage_error_different_fixed_parts"
+  )
+  # Their order does.
+  ab <- lmm(distance ~ age + Sex + (1 | Subject), data = data)
+  ba <- lmm(distance ~ Sex + age + (age | Subject), data = data)
+  expect_s3_class(anova(ab, ba), "anova")
+})
+
+test_that("different rows, methods and classes are refused", {
+  data <- orthodont()
+  fit <- lmm(distance ~ age + (1 | Subject), data = data)
+  fewer <- lmm(distance ~ age + (1 | Subject), data = data[-1, ])
+  expect_error(anova(fit, fewer), "108 rows.*107", class = "samepage_error_different_rows")
+  other <- lmm(2 * distance ~ age + (1 | Subject), data = data)
+  expect_error(anova(fit, other), "different outcomes", class = "samepage_error_different_rows")
+  weighted <- lmm(distance ~ age + (1 | Subject), data = data, weights = age)
+  expect_error(anova(fit, weighted), class = "samepage_error_different_rows")
+  ml <- lmm(distance ~ age + (1 | Subject), data = data, method = "ML")
+  expect_error(anova(fit, ml), "REML.*ML", class = "samepage_error_different_methods")
+  expect_s3_class(anova(fit, ml, refit = TRUE), "anova")
+  plain <- stats::lm(distance ~ age, data)
+  expect_error(anova(fit, plain), "is of class lm", class = "samepage_error_argument")
+  expect_error(anova(fit, test = "F"), "test", class = "samepage_error_argument")
+  expect_error(anova(fit, type = 4), "type", class = "samepage_error_argument")
+})
+
+test_that("fits with as many parameters are not tested against each other", {
+  data <- orthodont()
+  a <- lmm(distance ~ age + (1 | Subject), data = data, method = "ML")
+  b <- lmm(distance ~ Sex + (1 | Subject), data = data, method = "ML")
+  table <- anova(a, b)
+  expect_equal(table$Df, c(NA, 0))
+  expect_true(all(is.na(table[["Pr(>Chisq)"]])))
+})
+
+test_that("tests of terms are lmerTest's for all types", {
+  skip_if_not_installed("lmerTest")
+  data <- orthodont()
+  # Three unequal groups that cross sex unevenly.
+  data$clinic <- factor(c("a", "b", "c", "a", "a")[1 + as.integer(data$Subject) %% 5])
+  data <- data[-c(3, 10, 50), ]
+  formula <- distance ~ clinic * Sex + Sex * age + (age | Subject)
+  fit <- lmm(formula, data = data)
+  peer <- tight_lmer(formula, data)
+  for (type in c("I", "II", "III")) {
+    ours <- anova(fit, type = type)
+    theirs <- stats::anova(peer, type = type)
+    expect_identical(row.names(ours), row.names(theirs))
+    expect_equal(ours$NumDF, theirs$NumDF, ignore_attr = TRUE)
+    expect_equal(ours[["F value"]], theirs[["F value"]], tolerance = tol$se)
+    expect_equal(ours$DenDF, theirs$DenDF, tolerance = tol$se)
+    # F does not depend on the basis; nor do the numerator's degrees of freedom.
+    last <- anova(fit, type = type, basis = "last")
+    if (type != "I") {
+      expect_equal(last[["F value"]], ours[["F value"]], tolerance = tol$criterion)
+    }
+    expect_equal(last$NumDF, ours$NumDF)
+  }
+})
+
+test_that("tests of terms do not depend on how factors are coded", {
+  data <- orthodont()
+  data$clinic <- factor(c("a", "b", "c")[1 + as.integer(data$Subject) %% 3])
+  formula <- distance ~ clinic * age + (1 | Subject)
+  fit <- lmm(formula, data = data)
+  summed <- lmm(formula, data = data, contrasts = list(clinic = "contr.sum"))
+  for (type in 1:3) {
+    expect_equal(anova(fit, type = type), anova(summed, type = type), tolerance = tol$criterion)
+  }
+})
+
+test_that("with columns left out, terms are tested in what is left", {
+  data <- orthodont()
+  data$twice <- 2 * data$age
+  fit <- suppressMessages(lmm(distance ~ age + twice + Sex + (1 | Subject), data = data))
+  table <- anova(fit)
+  expect_identical(row.names(table), c("age", "Sex"))
+  plain <- anova(lmm(distance ~ age + Sex + (1 | Subject), data = data))
+  expect_equal(table[["F value"]], plain[["F value"]], tolerance = tol$criterion)
+})
+
+test_that("printing names type, basis and method", {
+  fit <- lmm(distance ~ Sex * age + (1 | Subject), data = orthodont())
+  level <- lmm(distance ~ Sex * age + (age | Subject), data = orthodont())
+  expect_snapshot({
+    anova(fit)
+    anova(fit, level)
+    anova(fit, stats::update(1 ~ 1, . ~ .))
+  }, error = TRUE)
+})

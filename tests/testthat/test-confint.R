@@ -1,0 +1,187 @@
+test_that("Wald intervals of fixed effects are lmerTest's t intervals", {
+  skip_if_not_installed("lmerTest")
+  data <- as.data.frame(nlme::Orthodont)
+  fit <- lmm(distance ~ Sex * age + (1 | Subject), data = data)
+  peer <- summary(tight_lmer(distance ~ Sex * age + (1 | Subject), data))$coefficients
+  ours <- confint(fit, "beta_", level = 0.9)
+  reach <- stats::qt(0.95, peer[, "df"]) * peer[, "Std. Error"]
+  expect_equal(ours[, 1], peer[, "Estimate"] - reach, tolerance = tol$se)
+  expect_equal(ours[, 2], peer[, "Estimate"] + reach, tolerance = tol$se)
+  expect_identical(colnames(ours), c("5 %", "95 %"))
+})
+
+test_that("rows are named and ordered as lme4's", {
+  skip_if_not_installed("lme4")
+  data(sleepstudy, package = "lme4", envir = environment())
+  fit <- lmm(Reaction ~ Days + (Days | Subject), data = sleepstudy)
+  peer <- lme4::lmer(Reaction ~ Days + (Days | Subject), sleepstudy)
+  theirs <- stats::confint(peer, method = "Wald", oldNames = FALSE)
+  expect_identical(rownames(confint(fit)), rownames(theirs))
+  expect_identical(colnames(confint(fit)), colnames(theirs))
+  expect_identical(confint(fit, 2:3), confint(fit)[2:3, ])
+  expect_identical(confint(fit, "Days"), confint(fit)["Days", , drop = FALSE])
+  expect_identical(rbind(confint(fit, "theta_"), confint(fit, "beta_")), confint(fit))
+  expect_error(confint(fit, "days"), "Days", class = "samepage_error_argument")
+  expect_error(confint(fit, 9), class = "samepage_error_argument")
+  expect_error(confint(fit, method = "bayes"), class = "samepage_error_argument")
+})
+
+test_that("intervals of standard deviations are square roots of the variances'", {
+  fit <- lmm(distance ~ age + (age | Subject), data = nlme::Orthodont)
+  table <- summary(fit)$varcomp
+  variances <- is.na(table$var2)
+  expect_equal(
+    unname(confint(fit, "theta_")[variances, ]^2),
+    unname(as.matrix(table[variances, c("conf.low", "conf.high")]))
+  )
+})
+
+test_that("the error of a correlation is that of numerical differentiation", {
+  skip_if_not_installed("numDeriv")
+  fit <- lmm(distance ~ age + (age | Subject), data = nlme::Orthodont)
+  at <- summary(fit)$varcomp$estimate
+  gradient <- numDeriv::grad(function(v) atanh(v[2] / sqrt(v[1] * v[3])), at)
+  error <- sqrt(drop(gradient %*% component(fit, "vcov_parameters") %*% gradient))
+  interval <- confint(fit, 2)
+  expect_equal(atanh(interval[2]) - atanh(interval[1]), 2 * stats::qnorm(0.975) * error)
+  tidied <- tidy(fit, "ran_pars")
+  rho <- tidied$estimate[2]
+  expect_equal(tidied$std.error[2], error * (1 - rho^2))
+})
+
+test_that("on a boundary nothing is made up, and one fixed effect keeps its name", {
+  skip_if_not_installed("lme4")
+  data(Dyestuff2, package = "lme4", envir = environment())
+  intervals <- confint(lmm(Yield ~ 1 + (1 | Batch), data = Dyestuff2))
+  expect_identical(rownames(intervals), c("sd_(Intercept)|Batch", "sigma", "(Intercept)"))
+  expect_true(all(is.na(intervals[1, ])))
+  expect_false(anyNA(intervals[-1, ]))
+  both <- confint(lmm(y ~ session + (session | dyad), data = perfect_correlation_data()))
+  expect_true(all(is.na(both["cor_session.(Intercept)|dyad", ])))
+})
+
+# --- profile ---------------------------------------------------------------------
+
+test_that("profile intervals of sleepstudy are lme4's", {
+  skip_if_not_installed("lme4")
+  data(sleepstudy, package = "lme4", envir = environment())
+  ours <- confint(lmm(Reaction ~ Days + (Days | Subject), data = sleepstudy), method = "profile")
+  peer <- lme4::lmer(Reaction ~ Days + (Days | Subject), sleepstudy)
+  theirs <- suppressMessages(stats::confint(peer, method = "profile", oldNames = FALSE))
+  # lme4 interpolates between points of the profile.
+  expect_equal(ours, theirs, tolerance = 2e-5)
+})
+
+# One-way balanced data by closed form: m groups of n, full likelihood.
+one_way_rise <- function(y, group) {
+  n <- length(y) / length(unique(group))
+  m <- length(unique(group))
+  criterion <- function(center) {
+    means <- tapply(y - center, group, mean)
+    within <- sum((y - center - means[as.character(group)])^2)
+    between <- n * sum(means^2)
+    s <- within / (m * (n - 1))
+    l <- between / m
+    if (l < s) {
+      s <- l <- (within + between) / (m * n)
+    }
+    m * (n - 1) * log(s) + within / s + m * log(l) + between / l
+  }
+  function(center) criterion(center) - criterion(mean(y))
+}
+
+test_that("the profile of a mean over a boundary is the closed form's", {
+  skip_if_not_installed("lme4")
+  data(list = c("Dyestuff", "Dyestuff2"), package = "lme4", envir = environment())
+  for (data in list(Dyestuff, Dyestuff2)) {
+    rise <- one_way_rise(data$Yield, data$Batch)
+    ours <- confint(
+      lmm(Yield ~ 1 + (1 | Batch), data = data), "(Intercept)", method = "profile", level = 0.9
+    )
+    expect_equal(vapply(ours, rise, 0), rep(stats::qchisq(0.9, 1), 2), tolerance = 1e-6)
+  }
+  # No interval below a standard deviation of zero.
+  expect_identical(
+    confint(lmm(Yield ~ 1 + (1 | Batch), data = Dyestuff2), 1, method = "profile")[[1]], 0
+  )
+})
+
+test_that("ends of the restricted profile are where the restricted criterion says", {
+  fit <- lmm(height ~ age + (age | Subject), data = nlme::Oxboys)
+  ends <- confint(fit, "theta_", method = "profile", reml = TRUE)
+  expect_true(all(ends[, 1] < ends[, 2]))
+  # Held at an end, the best of all other parameters is 3.84 above the minimum: a
+  # general optimiser on standard deviations and Fisher's z of the correlation.
+  held_minimum <- function(row, value) {
+    unpack <- function(x) {
+      at <- c(exp(x[1]), tanh(x[2]), exp(x[3]), exp(x[4]))
+      at[row] <- value
+      c(at[1]^2, at[1] * at[2] * at[3], at[3]^2, at[4]^2)
+    }
+    estimates <- tidy(fit, "ran_pars")$estimate
+    start <- c(log(estimates[1]), atanh(estimates[2]), log(estimates[3:4]))
+    criterion <- function(x) {
+      tryCatch(objective(fit, unpack(x)), error = function(condition) 1e6)
+    }
+    for (i in 1:3) {
+      best <- stats::optim(start, criterion, control = list(reltol = 1e-15, maxit = 3000))
+      start <- best$par
+    }
+    best$value - objective(fit)
+  }
+  for (row in 1:4) {
+    for (end in 1:2) {
+      if (ends[row, end] %in% c(0, -1, 1)) next
+      expect_equal(held_minimum(row, ends[row, end]), stats::qchisq(0.95, 1), tolerance = 1e-5)
+    }
+  }
+})
+
+test_that("profiles on a perfect correlation end at one", {
+  fit <- lmm(y ~ session + (session | dyad), data = perfect_correlation_data())
+  ends <- confint(fit, method = "profile")
+  expect_identical(ends["cor_session.(Intercept)|dyad", 2], 1)
+  expect_false(anyNA(ends))
+  expect_error(
+    confint(lmm(y ~ 1 + (1 | dyad), data = perfect_correlation_data(), method = "ML"),
+      method = "profile", reml = TRUE
+    ),
+    "by ML", class = "samepage_error_argument"
+  )
+})
+
+test_that("weights and offsets are in the profile of a coefficient", {
+  data <- as.data.frame(nlme::Orthodont)
+  data$w <- rep(1:4, 27)
+  plain <- lmm(distance ~ age + (1 | Subject), data = data, weights = w)
+  shifted <- lmm(distance ~ age + offset(age) + (1 | Subject), data = data, weights = w)
+  expect_equal(
+    confint(plain, "age", method = "profile"), confint(shifted, "age", method = "profile") + 1,
+    tolerance = tol$criterion
+  )
+})
+
+# --- bootstrap ---------------------------------------------------------------------
+
+test_that("bootstrap intervals are percentiles of refits, and repeat with their seed", {
+  data <- as.data.frame(nlme::Orthodont)
+  fit <- lmm(distance ~ age + (age | Subject), data = data)
+  ours <- confint(fit, method = "boot", nsim = 60, seed = 4)
+  estimates <- attr(ours, "estimates")
+  expect_identical(dim(estimates), c(60L, 6L))
+  # The same draws, refitted by hand.
+  draws <- simulate(fit, nsim = 60, seed = 4)
+  first <- data
+  first$distance <- draws[[1]]
+  again <- lmm(distance ~ age + (age | Subject), data = first)
+  expect_equal(unname(estimates[1, 5:6]), unname(fixef(again)), tolerance = 1e-7)
+  expect_equal(estimates[[1, "sigma"]], sigma(again), tolerance = 1e-7)
+  expect_equal(
+    unname(ours["age", ]),
+    stats::quantile(estimates[, "age"], c(0.025, 0.975), type = 6, names = FALSE)
+  )
+  expect_identical(confint(fit, method = "boot", nsim = 60, seed = 4), ours)
+  wald <- confint(fit, "beta_")
+  boot <- confint(fit, "beta_", method = "boot", nsim = 400, seed = 5)
+  expect_lt(max(abs(boot - wald) / (wald[, 2] - wald[, 1])), 0.15)
+})

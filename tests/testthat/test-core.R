@@ -1,0 +1,249 @@
+# The C core at fixed parameters against the dense reference of
+# helper-reference.R, and what must not change an answer.
+
+core_block <- function(columns, level = 1L) {
+  list(
+    level = as.integer(level), columns = as.integer(columns),
+    names = paste0("z", columns), group = c("dyad", "therapist", "site")[level]
+  )
+}
+
+core_reduced <- function(design) {
+  design$levels <- lapply(seq_along(design$groups), function(l) {
+    list(name = c("dyad", "therapist", "site")[l], n_units = max(design$groups[[l]]))
+  })
+  reduce_design(design, lmm_control())
+}
+
+# Largest relative difference, each number measured against the largest of its
+# kind: an information of 1e-3 next to one of 1e3 has no digits of its own.
+apart <- function(x, y) {
+  x <- as.vector(x)
+  y <- as.vector(y)
+  stopifnot(length(x) == length(y))
+  size <- max(abs(y))
+  max(abs(x - y)) / if (size > 0) size else 1
+}
+
+expect_as_reference <- function(design, blocks, parameters, tolerance = tol$algebra) {
+  reduced <- core_reduced(design)
+  for (reml in c(TRUE, FALSE)) {
+    ours <- evaluate_reduced(reduced, blocks, parameters, reml)
+    truth <- reference_evaluate(design, blocks, parameters, reml)
+    pieces <- c(
+      "criterion", "gradient", "observed", "expected", "average", "beta", "vcov", "dvcov"
+    )
+    for (piece in pieces) {
+      difference <- apart(ours[[piece]], truth[[piece]])
+      expect_lt(difference, tolerance, label = paste(piece, if (reml) "REML" else "ML"))
+    }
+  }
+  ours <- ranef_reduced(reduced, blocks, parameters)
+  truth <- reference_ranef(design, blocks, parameters)
+  for (l in seq_along(truth)) {
+    if (length(truth[[l]]$mean) == 0L) next
+    expect_lt(apart(ours[[l]]$mean, truth[[l]]$mean), tolerance)
+    expect_lt(apart(ours[[l]]$variance, truth[[l]]$variance), tolerance)
+  }
+}
+
+test_that("widths 1, 2 and 3 agree with the reference, dyads of one session among them", {
+  sizes <- c(4, 6, 1, 3, 5, 1, 2, 4)
+  for (q in 1:3) {
+    blocks <- list(core_block(seq_len(q)))
+    expect_as_reference(
+      reference_design(sizes, q = q, p = 4, seed = q), blocks,
+      reference_some_parameters(blocks, q)
+    )
+  }
+})
+
+test_that("patterns shared by many dyads agree with the reference", {
+  blocks <- list(core_block(1:2))
+  design <- reference_design(rep(c(5, 5, 5, 3), 8), q = 2, p = 3, seed = 4)
+  expect_as_reference(design, blocks, reference_some_parameters(blocks, 4))
+})
+
+test_that("weights agree with the reference", {
+  blocks <- list(core_block(1:2))
+  design <- reference_design(c(4, 6, 1, 3, 5, 2), q = 2, p = 3, seed = 5, weights = TRUE)
+  expect_as_reference(design, blocks, reference_some_parameters(blocks, 5))
+})
+
+test_that("uncorrelated blocks agree with the reference", {
+  blocks <- list(core_block(1L), core_block(2:3))
+  design <- reference_design(c(4, 6, 1, 3, 5, 7), q = 3, p = 3, seed = 6)
+  expect_as_reference(design, blocks, reference_some_parameters(blocks, 6))
+})
+
+test_that("singular covariance matrices are ordinary points", {
+  design <- reference_design(c(4, 6, 1, 3, 5, 2), q = 2, p = 3, seed = 7)
+  blocks <- list(core_block(1:2))
+  # A correlation of one, a variance of zero, nothing but residuals.
+  expect_as_reference(design, blocks, c(4, 2, 1, 0.5))
+  expect_as_reference(design, blocks, c(2, 0, 0, 0.5))
+  expect_as_reference(design, blocks, c(0, 0, 0, 0.5))
+})
+
+test_that("wild scales keep their digits", {
+  design <- reference_design(c(4, 6, 5, 3, 5, 7), q = 2, p = 3, seed = 8)
+  design$X <- cbind(design$X, design$X[, 2]^2 * 100)
+  design$Z[, 2] <- design$Z[, 2] * 1e3
+  blocks <- list(core_block(1:2))
+  expect_as_reference(design, blocks, c(3, 1e-4, 2e-6, 0.6), tolerance = 1e-8)
+})
+
+test_that("a second level agrees with the reference", {
+  design <- reference_design(c(4, 6, 1, 3, 5, 2, 3, 4, 5), q = 2, p = 3, seed = 9, therapists = 3)
+  blocks <- list(core_block(1:2), core_block(1L, 2L))
+  skip_if(
+    inherits(try(core_reduced(design), silent = TRUE), "try-error"),
+    "the core has no third level yet"
+  )
+  expect_as_reference(design, blocks, reference_some_parameters(blocks, 9))
+  blocks <- list(core_block(1:2), core_block(1:2, 2L))
+  expect_as_reference(design, blocks, reference_some_parameters(blocks, 10))
+  expect_as_reference(design, blocks, c(2, 0.5, 1, 4, 2, 1, 0.5))
+})
+
+test_that("Kenward and Roger's adjustment agrees with the reference on one to three levels", {
+  expect_adjustment <- function(design, blocks, parameters) {
+    ours <- core_reduced(design)
+    at <- reference_evaluate(design, blocks, parameters)
+    for (information in c("expected", "observed")) {
+      truth <- reference_kenward_roger(design, blocks, parameters, information = information)$vcov
+      adjustment <- adjust_reduced(ours, blocks, parameters, solve(at[[information]]))
+      expect_lt(apart(at$vcov + adjustment, truth), tol$algebra)
+    }
+  }
+  sizes <- c(4, 6, 1, 3, 5, 1, 2, 4, 4, 4)
+  for (q in 1:3) {
+    blocks <- list(core_block(seq_len(q)))
+    design <- reference_design(sizes, q = q, p = 4, seed = q, weights = q == 2)
+    expect_adjustment(design, blocks, reference_some_parameters(blocks, q))
+  }
+  design <- reference_design(sizes, q = 2, p = 3, seed = 9, therapists = 3)
+  for (blocks in list(
+    list(core_block(1:2), core_block(1L, 2L)),
+    list(core_block(1L), core_block(2L), core_block(1:2, 2L)),
+    list(core_block(2L), core_block(1L, 2L), core_block(2L, 2L))
+  )) {
+    expect_adjustment(design, blocks, reference_some_parameters(blocks, 9))
+  }
+  design$groups[[3]] <- c(1L, 1L, 2L)[design$groups[[2]]]
+  blocks <- list(core_block(1:2), core_block(1:2, 2L), core_block(2L, 3L))
+  expect_adjustment(design, blocks, reference_some_parameters(blocks, 10))
+  patterns <- reference_design(rep(c(5, 5, 5, 3), 8), q = 2, p = 3, seed = 4)
+  expect_adjustment(patterns, list(core_block(1:2)), c(3, 0.5, 1, 0.7))
+})
+
+# --- optima --------------------------------------------------------------------
+
+test_that("the fit is an optimum and reports what the reference finds there", {
+  skip_if_not_installed("numDeriv")
+  design <- reference_design(rep(c(4, 6, 5, 3), 5), q = 2, p = 3, seed = 11)
+  blocks <- list(core_block(1:2))
+  reduced <- core_reduced(design)
+  for (reml in c(TRUE, FALSE)) {
+    core <- fit_reduced(reduced, blocks, reml, lmm_control())
+    truth <- reference_evaluate(design, blocks, core$parameters, reml)
+    expect_equal(core$status, 0L)
+    expect_lt(max(abs(truth$gradient * sqrt(diag(solve(truth$observed))))), 1e-4)
+    expect_gt(min(eigen(truth$observed, symmetric = TRUE)$values), 0)
+    for (piece in c("criterion", "beta", "vcov", "dvcov")) {
+      expect_lt(apart(core[[piece]], truth[[piece]]), tol$algebra, label = piece)
+    }
+    expect_lt(apart(core$vcov_parameters, solve(truth$observed)), 1e-8)
+    expect_false(any(core$redundant))
+  }
+})
+
+test_that("on a boundary the parameters' covariance is that of the face", {
+  skip_if_not_installed("numDeriv")
+  # Slopes proportional to intercepts: the best correlation is one.
+  design <- reference_design(rep(c(4, 5, 6), 8), q = 2, p = 2, seed = 12)
+  set.seed(12)
+  unit <- design$groups[[1]]
+  b <- stats::rnorm(max(unit), sd = 2)[unit]
+  noise <- stats::rnorm(length(unit))
+  design$y <- drop(design$X %*% c(1, 1) + b + 0.5 * b * design$Z[, 2] + noise)
+  blocks <- list(core_block(1:2))
+  core <- fit_reduced(core_reduced(design), blocks, TRUE, lmm_control())
+  expect_equal(core$status, 1L)
+  expect_equal(core$rank, 1L)
+  face <- reference_face(design, blocks, core$parameters)
+  expect_lt(apart(core$vcov_parameters, face), 1e-4)
+})
+
+# --- invariances ------------------------------------------------------------------
+
+same_fit <- function(a, b, tolerance = 1e-7) {
+  expect_equal(a$criterion, b$criterion, tolerance = tol$algebra)
+  expect_equal(a$parameters, b$parameters, tolerance = tolerance)
+  expect_equal(a$beta, b$beta, tolerance = tolerance, ignore_attr = TRUE)
+  expect_equal(a$vcov, b$vcov, tolerance = tolerance, ignore_attr = TRUE)
+}
+
+core_fit <- function(design, blocks, reml = TRUE) {
+  fit_reduced(core_reduced(design), blocks, reml, lmm_control())
+}
+
+test_that("row order and dyad labels change nothing", {
+  design <- reference_design(rep(c(4, 6, 5, 3, 1), 5), q = 2, p = 3, seed = 13)
+  blocks <- list(core_block(1:2))
+  base <- core_fit(design, blocks)
+  set.seed(13)
+  rows <- sample(length(design$y))
+  shuffled <- design
+  shuffled$X <- design$X[rows, ]
+  shuffled$y <- design$y[rows]
+  shuffled$Z <- design$Z[rows, ]
+  shuffled$groups <- list(design$groups[[1]][rows])
+  same_fit(core_fit(shuffled, blocks), base)
+  relabelled <- design
+  relabelled$groups <- list(sample(max(design$groups[[1]]))[design$groups[[1]]])
+  same_fit(core_fit(relabelled, blocks), base)
+})
+
+test_that("the scale of the outcome goes where it belongs", {
+  design <- reference_design(rep(c(4, 6, 5, 3), 5), q = 2, p = 3, seed = 14)
+  blocks <- list(core_block(1:2))
+  base <- core_fit(design, blocks)
+  for (factor in c(1e-6, 10, 1e6)) {
+    scaled <- design
+    scaled$y <- factor * design$y
+    fit <- core_fit(scaled, blocks)
+    n_free <- length(design$y) - ncol(design$X)
+    expect_equal(fit$criterion, base$criterion + 2 * n_free * log(factor), tolerance = tol$algebra)
+    expect_equal(fit$parameters, factor^2 * base$parameters, tolerance = 1e-7)
+    expect_equal(fit$beta, factor * base$beta, tolerance = 1e-7, ignore_attr = TRUE)
+  }
+})
+
+test_that("rescaling a column of X shifts the REML criterion by 2 log of the factor", {
+  design <- reference_design(rep(c(4, 6, 5, 3), 5), q = 2, p = 3, seed = 15)
+  blocks <- list(core_block(1:2))
+  rescaled <- design
+  rescaled$X[, 2] <- 10 * design$X[, 2]
+  reml <- core_fit(rescaled, blocks)$criterion - core_fit(design, blocks)$criterion
+  expect_equal(reml, 2 * log(10), tolerance = tol$criterion)
+  ml <- core_fit(rescaled, blocks, FALSE)$criterion - core_fit(design, blocks, FALSE)$criterion
+  expect_lt(abs(ml), 1e-8)
+})
+
+test_that("a pattern that is split is the same data", {
+  # Twelve dyads with one visit pattern, then each with times moved by less than
+  # a millionth, so that no two share a pattern.
+  design <- reference_design(rep(5, 12), q = 2, p = 3, seed = 16)
+  unit <- design$groups[[1]]
+  design$Z[, 2] <- design$X[, 2] <- rep(0:4, 12)
+  blocks <- list(core_block(1:2))
+  parameters <- reference_some_parameters(blocks, 16)
+  split <- design
+  split$Z[, 2] <- design$Z[, 2] * (1 + 1e-12 * unit)
+  whole <- evaluate_reduced(core_reduced(design), blocks, parameters, TRUE)
+  parts <- evaluate_reduced(core_reduced(split), blocks, parameters, TRUE)
+  for (piece in c("criterion", "gradient", "observed", "expected", "beta", "vcov")) {
+    expect_lt(apart(parts[[piece]], whole[[piece]]), 1e-9, label = piece)
+  }
+})

@@ -1,0 +1,207 @@
+# lme4 stopped tightly: its default optimum lies up to .86 above the true one.
+tight_lmer <- function(formula, data, ...) {
+  control <- lme4::lmerControl(
+    optimizer = "bobyqa", optCtrl = list(rhoend = 1e-10, maxfun = 1e5),
+    check.conv.singular = "ignore", calc.derivs = FALSE
+  )
+  do.call(lme4::lmer, list(formula, quote(data), control = control, ...))
+}
+
+expect_same_fit <- function(ours, theirs) {
+  criterion <- if (lme4::isREML(theirs)) lme4::REMLcrit(theirs) else stats::deviance(theirs)
+  expect_equal(component(ours, "criterion"), criterion, tolerance = tol$criterion)
+  expect_equal(fixef(ours), lme4::fixef(theirs), tolerance = tol$estimate)
+  se <- sqrt(diag(as.matrix(stats::vcov(theirs))))
+  expect_equal(sqrt(diag(vcov(ours))), se, tolerance = tol$se, ignore_attr = TRUE)
+  expect_equal(sigma(ours), stats::sigma(theirs), tolerance = tol$estimate)
+  expect_identical(nobs(ours), stats::nobs(theirs))
+  expect_equal(df.residual(ours), stats::df.residual(theirs))
+  expect_equal(fitted(ours), stats::fitted(theirs), tolerance = tol$se)
+  expect_equal(
+    residuals(ours, "pearson"), stats::residuals(theirs, "pearson"),
+    tolerance = tol$se, ignore_attr = TRUE
+  )
+  units <- ranef(ours)
+  peers <- lme4::ranef(theirs)
+  expect_identical(names(units), names(peers))
+  expect_identical(lapply(units, dimnames), lapply(peers, dimnames))
+  expect_equal(
+    as.data.frame(units)[c("condval", "condsd")],
+    as.data.frame(peers)[c("condval", "condsd")], tolerance = tol$varcomp, ignore_attr = TRUE
+  )
+  coefficients <- stats::coef(theirs)
+  for (name in names(coefficients)) {
+    expect_equal(coef(ours)[[name]], coefficients[[name]], tolerance = tol$se)
+  }
+  peer <- stats::model.matrix(theirs)
+  expect_equal(model.matrix(ours), peer, ignore_attr = TRUE)
+  expect_identical(dimnames(model.matrix(ours)), dimnames(peer))
+  expect_identical(attr(model.matrix(ours), "assign"), attr(peer, "assign"))
+}
+
+test_that("fits of one term are lme4's", {
+  skip_if_not_installed("lme4")
+  sleep <- lme4::sleepstudy
+  sleep$w <- rep(c(0.5, 1, 2), 60)
+  orthodont <- as.data.frame(nlme::Orthodont)
+  oxboys <- as.data.frame(nlme::Oxboys)
+  expect_same_fit(
+    lmm(Reaction ~ Days + (Days | Subject), sleep),
+    tight_lmer(Reaction ~ Days + (Days | Subject), sleep)
+  )
+  expect_same_fit(
+    lmm(Reaction ~ Days + (Days | Subject), sleep, method = "ML"),
+    tight_lmer(Reaction ~ Days + (Days | Subject), sleep, REML = FALSE)
+  )
+  expect_same_fit(
+    lmm(distance ~ Sex * I(age - 11) + (age || Subject), orthodont),
+    tight_lmer(distance ~ Sex * I(age - 11) + (age || Subject), orthodont)
+  )
+  expect_same_fit(
+    lmm(height ~ age + (0 + age | Subject), oxboys),
+    tight_lmer(height ~ age + (0 + age | Subject), oxboys)
+  )
+  expect_same_fit(
+    lmm(Reaction ~ poly(Days, 2) + (Days | Subject), sleep, weights = w),
+    tight_lmer(Reaction ~ poly(Days, 2) + (Days | Subject), sleep, weights = quote(w))
+  )
+  expect_same_fit(
+    lmm(Reaction ~ splines::ns(Days, 3) + offset(10 * w) + (1 | Subject), sleep),
+    tight_lmer(Reaction ~ splines::ns(Days, 3) + offset(10 * w) + (1 | Subject), sleep)
+  )
+})
+
+test_that("fits of several terms and nested levels are lme4's", {
+  skip_if_not_installed("lme4")
+  expect_same_fit(
+    lmm(strength ~ 1 + (1 | batch / cask), lme4::Pastes),
+    tight_lmer(strength ~ 1 + (1 | batch / cask), lme4::Pastes)
+  )
+  oxide <- as.data.frame(nlme::Oxide)
+  expect_same_fit(
+    lmm(Thickness ~ Source + (1 | Lot) + (1 | Lot:Wafer), oxide),
+    tight_lmer(Thickness ~ Source + (1 | Lot) + (1 | Lot:Wafer), oxide)
+  )
+})
+
+test_that("subset, contrasts and the order of rows do what they say", {
+  orthodont <- as.data.frame(nlme::Orthodont)
+  fit <- lmm(distance ~ Sex * age + (age | Subject), orthodont)
+  half <- lmm(distance ~ age + (age | Subject), orthodont, subset = Sex == "Female")
+  alone <- lmm(distance ~ age + (age | Subject), orthodont[orthodont$Sex == "Female", ])
+  expect_equal(fixef(half), fixef(alone), tolerance = tol$algebra)
+  expect_identical(nobs(half), 44L)
+
+  summed <- lmm(distance ~ Sex * age + (age | Subject), orthodont,
+    contrasts = list(Sex = "contr.sum")
+  )
+  expect_equal(fixef(summed)[["Sex1"]], -fixef(fit)[["SexFemale"]] / 2, tolerance = tol$estimate)
+
+  set.seed(1)
+  shuffled <- lmm(distance ~ Sex * age + (age | Subject), orthodont[sample(108), ])
+  expect_equal(fixef(shuffled), fixef(fit), tolerance = tol$criterion)
+  expect_equal(ranef(shuffled)$Subject, ranef(fit)$Subject, tolerance = tol$estimate)
+})
+
+test_that("rows left out for missing values are counted, and padded by na.exclude", {
+  data <- as.data.frame(nlme::Orthodont)
+  data$distance[c(3, 70)] <- NA
+  fit <- lmm(distance ~ age + (age | Subject), data)
+  expect_identical(nobs(fit), 106L)
+  expect_length(component(fit, "na_action"), 2L)
+  expect_output(print(fit), "106 used, 2 left out", fixed = TRUE)
+  padded <- lmm(distance ~ age + (age | Subject), data, na.action = na.exclude)
+  expect_identical(unname(which(is.na(fitted(padded)))), c(3L, 70L))
+  expect_identical(which(is.na(residuals(padded))), which(is.na(fitted(padded))))
+  expect_identical(fitted(padded)[-c(3, 70)], fitted(fit))
+  expect_length(weights(padded), 108L)
+})
+
+test_that("aliased columns are left out, named and explained", {
+  data <- as.data.frame(nlme::Orthodont)
+  data$sum <- data$age / 2 - 3
+  expect_message(
+    fit <- lmm(distance ~ age + sum + (age | Subject), data),
+    "`sum` = -3 + 0.5 `age`", class = "samepage_message_aliased", fixed = TRUE
+  )
+  expect_identical(names(fixef(fit)), c("(Intercept)", "age"))
+  expect_identical(as.vector(component(fit, "aliased")), "sum")
+  expect_identical(fixef(fit, add.dropped = TRUE)[["sum"]], NA_real_)
+  expect_identical(colnames(model.matrix(fit)), c("(Intercept)", "age"))
+  plain <- lmm(distance ~ age + (age | Subject), data)
+  expect_equal(fitted(fit), fitted(plain), tolerance = tol$criterion)
+  # A column of zeros, and a difference of two.
+  data$zero <- 0
+  data$other <- sin(seq_len(108))
+  data$difference <- data$age - data$other
+  expect_message(
+    expect_message(
+      lmm(distance ~ zero + age + (1 | Subject), data), "`zero` = 0",
+      class = "samepage_message_aliased", fixed = TRUE
+    ),
+    NA
+  )
+  expect_message(
+    lmm(distance ~ age + other + difference + (1 | Subject), data),
+    "`difference` = `age` - `other`", class = "samepage_message_aliased", fixed = TRUE
+  )
+})
+
+test_that("two groupings with the same partition are one level", {
+  data <- as.data.frame(nlme::Orthodont)
+  data$twin <- as.integer(data$Subject)
+  one <- lmm(distance ~ age + (age || Subject), data)
+  two <- lmm(distance ~ age + (1 | Subject) + (0 + age | twin), data)
+  expect_equal(component(two, "criterion"), component(one, "criterion"), tolerance = tol$criterion)
+  expect_identical(names(ranef(two)), c("Subject", "twin"))
+  expect_identical(names(ranef(two)$twin), "age")
+  expect_equal(
+    ranef(two)$twin[as.character(data$twin[1]), 1], ranef(one)$Subject[data$Subject[1], 2],
+    tolerance = tol$estimate
+  )
+})
+
+test_that("update refits through the call", {
+  orthodont <- as.data.frame(nlme::Orthodont)
+  fit <- lmm(distance ~ Sex * age + (age | Subject), orthodont)
+  simpler <- update(fit, . ~ . - Sex:age)
+  expect_identical(names(fixef(simpler)), c("(Intercept)", "SexFemale", "age"))
+  expect_identical(update(fit, method = "ML")$method, "ML")
+  expect_equal(formula(fit, fixed.only = TRUE), distance ~ Sex * age, ignore_attr = TRUE)
+  expect_identical(names(model.frame(fit)), c("distance", "Sex", "age", "Subject"))
+  expect_identical(names(model.frame(fit, fixed.only = TRUE)), c("distance", "Sex", "age"))
+  expect_identical(dim(model.matrix(fit, type = "random")), c(108L, 2L))
+  expect_identical(attr(terms(fit), "term.labels"), c("Sex", "age", "Sex:age"))
+})
+
+test_that("weights found in the caller's frame are used", {
+  fit_with <- function(w) {
+    lmm(distance ~ age + (1 | Subject), nlme::Orthodont, weights = w)
+  }
+  expect_identical(unname(weights(fit_with(rep(2, 108)))), rep(2, 108))
+})
+
+test_that("unusable arguments are refused", {
+  refused <- function(class, part, ...) {
+    expect_error(
+      lmm(distance ~ age + (1 | Subject), ...), part,
+      class = paste0("samepage_error_", class), fixed = TRUE
+    )
+  }
+  data <- as.data.frame(nlme::Orthodont)
+  refused("argument", "`method`", data, method = "MLE")
+  # lme4's third argument is REML.
+  refused("argument", "`method`", data, FALSE)
+  refused("argument", "`df`", data, df = "kr")
+  refused("argument", "lmm_control()", data, control = list())
+  refused("data", "class matrix", as.matrix(data))
+  refused("data", "nothing")
+  expect_error(lmm(distance ~ age + (1 | Subject), data, REML = TRUE), "unused argument")
+  expect_error(lmm_control(rank_tolerance = -1), class = "samepage_error_argument")
+  expect_error(lmm_control(few_units = NA), class = "samepage_error_argument")
+  few <- data.frame(y = c(1, 3, 2, 5), x = c(1, 2, 4, 8), g = c(1, 1, 2, 2))
+  expect_error(
+    lmm(y ~ poly(x, 3) + (1 | g), few), "4 rows and 4 columns",
+    class = "samepage_error_few_rows"
+  )
+})
