@@ -47,3 +47,57 @@
 #' # forms returned per dyad (synthetic data)
 #' summary(as.vector(tapply(!is.na(study1$bdi), study1$patient, sum)))
 NULL
+
+#' Study 2, a synthetic sample: 139 dyads at five occasions
+#'
+#' **These data are synthetic.** No patient or therapist stands behind any row.
+#' They have the structure of the second study of Nissen-Lie et al. (2020),
+#' whose own data are not public: a naturalistic study of mostly long outpatient
+#' therapies at eight sites, in which patient and therapist rated their alliance
+#' after sessions 3, 12 and 20, and the patient's general symptoms were measured
+#' at sessions 1, 3, 12 and 20 and at the end of the treatment.
+#'
+#' What agrees with the published sample: 139 dyads, 52 therapists, 8 sites; age
+#' with mean 35.7, SD 9.52 and range 20 to 62; 74.4 % women; symptoms before
+#' treatment with mean 1.39, SD 0.62 and range 0.16 to 3.34; more than 20
+#' sessions in every treatment, at most 364; complete alliance ratings; patients
+#' rate the alliance higher, it rises, and the two ratings converge on average.
+#' No whole number of women among 139 patients makes 74.4 %; 99 of 133 does, so
+#' that the sex of six patients is not recorded here. How patients are spread
+#' over therapists and therapists over sites is our own reading.
+#' The script that makes the data is `data-raw/study2.R` in the package's
+#' sources.
+#'
+#' @format A data frame with five rows per dyad:
+#' \describe{
+#'   \item{patient}{factor, 139 levels: the dyad.}
+#'   \item{therapist}{factor, 52 levels; a therapist treats one to several
+#'     patients.}
+#'   \item{site}{factor, 8 levels, constant within therapists.}
+#'   \item{sessions}{number of sessions of the whole treatment.}
+#'   \item{age}{in years, at the start.}
+#'   \item{sex}{factor, `man` or `woman`; `NA` for six patients.}
+#'   \item{gsi_pre}{GSI before treatment, one value per dyad.}
+#'   \item{occasion}{0 to 4: sessions 1, 3, 12 and 20 and the end of treatment.}
+#'   \item{session}{session number of the occasion.}
+#'   \item{wai_patient, wai_therapist}{Working Alliance Inventory rated by the
+#'     patient and by the therapist: mean of 12 items, 1 to 7, in steps of 1/12;
+#'     at occasions 1, 2 and 3 only, complete there.}
+#'   \item{gsi}{Global Severity Index of the SCL-90-R: mean of 90 items, 0 to 4,
+#'     in steps of 1/90.}
+#' }
+#' @source Synthetic, made by `data-raw/study2.R`.
+#' @inherit study1 references
+#' @docType data
+#' @keywords datasets
+#' @name study2
+#' @usage study2
+#' @family synthetic samples
+#' @examples
+#' str(study2)
+#' # mean ratings and symptoms by occasion (synthetic data)
+#' aggregate(
+#'   cbind(wai_patient, wai_therapist, gsi) ~ occasion,
+#'   data = study2, FUN = mean, na.action = NULL
+#' )
+NULL

@@ -25,3 +25,38 @@ test_that("study1 lies on the instruments' grids, one row per dyad and session",
   constant <- c("therapist", "treatment", "bdi_pre", "medication")
   expect_equal(nrow(unique(study1[c("patient", constant)])), 96L)
 })
+
+test_that("study2 has the published counts", {
+  dyads <- study2[!duplicated(study2$patient), ]
+  expect_equal(nrow(dyads), 139L)
+  expect_equal(nrow(study2), 139L * 5L)
+  expect_equal(nlevels(droplevels(study2$therapist)), 52L)
+  expect_equal(nlevels(droplevels(study2$site)), 8L)
+  expect_equal(nrow(unique(dyads[c("therapist", "site")])), 52L)
+  expect_equal(round(mean(dyads$age), 1), 35.7)
+  expect_equal(round(stats::sd(dyads$age), 2), 9.52)
+  expect_equal(range(dyads$age), c(20L, 62L))
+  expect_equal(round(100 * mean(dyads$sex == "woman", na.rm = TRUE), 1), 74.4)
+  expect_equal(round(mean(dyads$gsi_pre), 2), 1.39)
+  expect_equal(round(stats::sd(dyads$gsi_pre), 2), 0.62)
+  expect_equal(round(range(dyads$gsi_pre), 2), c(0.16, 3.34))
+  expect_gt(min(dyads$sessions), 20)
+  expect_equal(max(dyads$sessions), 364L)
+})
+
+test_that("study2 lies on the instruments' grids, five rows per dyad", {
+  rated <- study2$occasion %in% 1:3
+  for (rater in c("wai_patient", "wai_therapist")) {
+    rating <- study2[[rater]]
+    expect_identical(!is.na(rating), rated)
+    expect_true(all(rating >= 1 & rating <= 7, na.rm = TRUE))
+    expect_equal(12 * rating, round(12 * rating))
+  }
+  expect_equal(90 * study2$gsi, round(90 * study2$gsi))
+  expect_true(all(study2$gsi >= 0 & study2$gsi <= 4))
+  expect_equal(study2$occasion, rep(0:4, 139))
+  expect_equal(study2$session[rated], rep(c(3L, 12L, 20L), 139))
+  expect_equal(study2$session[study2$occasion == 4], study2$sessions[study2$occasion == 4])
+  constant <- c("therapist", "site", "sessions", "age", "sex", "gsi_pre")
+  expect_equal(nrow(unique(study2[c("patient", constant)])), 139L)
+})
