@@ -336,14 +336,11 @@ read_sessions <- function(spec, data, call) {
   names(ids) <- vapply(id_parts, `[[`, "", "name")
   keys <- Map(id_key, ids, names(ids), MoreArgs = list(call = call), USE.NAMES = FALSE)
 
-  without_id <- integer()
   order <- NULL
   rows <- .Call(C_dyad_rows, keys, time)
   if (!rows$in_order) {
-    missing <- lapply(keys, is.na)
-    without_id <- vapply(missing, sum, 0L)
+    missing <- Reduce(`|`, lapply(keys, is.na))
     order <- do.call(base::order, c(keys, list(time, method = "radix")))
-    missing <- Reduce(`|`, missing)
     order <- order[!missing[order]]
     time <- time[order]
     first <- first[order]

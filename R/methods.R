@@ -140,7 +140,7 @@ ordered_units <- function(fit, grouping) {
 
 #' Parts of a fit
 #'
-#' @param object,x,formula,fit A fit of class `samepage_lmm`.
+#' @param object,x,formula A fit of class `samepage_lmm`.
 #' @param fixed.only Whether the random-effects terms are left out.
 #' @param type "fixed" for the fixed-effects columns in the fit, "random" for the
 #'   distinct columns of the random-effects terms (one column per effect, not one
