@@ -1,5 +1,6 @@
 /* SEXP layer of dyad_ols. */
 #include "dyad_ols.h"
+#include "r_arguments.h"
 #include "r_entries.h"
 
 /* Dyads per call of the core, between two checks for an interrupt. */
@@ -68,16 +69,21 @@ static SEXP totals_as_list(const sp_dyad_totals *totals) {
 SEXP r_dyad_ols(SEXP starts, SEXP time, SEXP first, SEXP second, SEXP definition, SEXP early,
                 SEXP window) {
     const int m = Rf_length(starts) - 1, n = Rf_length(time);
-    if (TYPEOF(starts) != INTSXP || m < 0 || INTEGER(starts)[m] != n || TYPEOF(time) != REALSXP ||
-        TYPEOF(first) != REALSXP || TYPEOF(second) != REALSXP || Rf_length(first) != n ||
-        Rf_length(second) != n || TYPEOF(window) != REALSXP || Rf_length(window) != 2) {
-        Rf_error("dyad_ols: arguments of the wrong type or length");
+    const int *first_row = arg_sorted_ints(starts, (size_t)Rf_length(starts), 0, n, "starts");
+    if (m < 0 || first_row[0] != 0 || first_row[m] != n) {
+        Rf_error("internal error: `starts` must run from 0 to %d", n);
     }
+    const double *t = arg_doubles(time, (size_t)n, "time");
+    const double *p = arg_doubles(first, (size_t)n, "first");
+    const double *q = arg_doubles(second, (size_t)n, "second");
     sp_dyad_options options;
-    options.definition = (sp_definition)Rf_asInteger(definition);
-    options.early_from_line = Rf_asLogical(early);
-    options.from = REAL(window)[0];
+    options.definition = (sp_definition)arg_int(definition, SP_FITTED, SP_SQUARED, "definition");
+    options.early_from_line = arg_flag(early, "early");
+    options.from = arg_doubles(window, 2, "window")[0];
     options.to = REAL(window)[1];
+    if (ISNAN(options.from) || ISNAN(options.to)) {
+        Rf_error("internal error: `window` must not be missing");
+    }
 
     const char *names[] = {"n_first",
                            "n_second",
@@ -117,8 +123,6 @@ SEXP r_dyad_ols(SEXP starts, SEXP time, SEXP first, SEXP second, SEXP definition
     };
     sp_dyad_totals totals = {.time_min = R_PosInf, .time_max = R_NegInf};
     double *weights = (double *)R_alloc(3 * (size_t)m, sizeof(double));
-    const int *first_row = INTEGER(starts);
-    const double *t = REAL(time), *p = REAL(first), *q = REAL(second);
     for (int from = 0; from < m; from += CHUNK) {
         const int to = m - from > CHUNK ? from + CHUNK : m;
         R_CheckUserInterrupt();

@@ -25,13 +25,10 @@ static void row_keys(SEXP ids, R_xlen_t from, int n_rows, uint64_t *keys) {
         }
         break;
     }
-    case STRSXP:
+    default: /* character */
         for (int row = 0; row < n_rows; row++) {
             keys[row] = (uint64_t)(uintptr_t)STRING_ELT(ids, from + row);
         }
-        break;
-    default:
-        Rf_error("ids must be logical, integer, double or character");
     }
 }
 
@@ -52,6 +49,10 @@ static group_table new_table(size_t n_units) {
 
 /* list(codes, rows of the first appearance); `inner` is R_NilValue or a second code vector. */
 static SEXP code_rows(SEXP ids, SEXP inner) {
+    if (TYPEOF(ids) != LGLSXP && TYPEOF(ids) != INTSXP && TYPEOF(ids) != REALSXP &&
+        TYPEOF(ids) != STRSXP) {
+        Rf_error("ids must be logical, integer, double or character");
+    }
     const R_xlen_t n_long = XLENGTH(ids);
     if (n_long > INT_MAX) {
         Rf_error("more than 2^31 - 1 rows");

@@ -3,9 +3,11 @@
 #include "inference.h"
 #include "linalg.h"
 #include "pattern.h"
+#include "r_arguments.h"
 #include "r_entries.h"
 #include "r_lists.h"
 #include "reduce.h"
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -87,7 +89,7 @@ static void stop_on(sp_status status) {
     case SP_SINGULAR:
         Rf_error("the covariance matrix of the observations is not positive definite there");
     case SP_NOT_FINITE:
-        Rf_error("a result is not finite");
+        Rf_error("a value is not finite, or too large for its square to be");
     default:
         Rf_error("internal error: status %d of the core", (int)status);
     }
@@ -111,19 +113,6 @@ static void put_matrix(SEXP list, int at, int rows, int cols) {
 
 /* ---- reduce --------------------------------------------------------------------------------- */
 
-/* Every code must lie in 1..n_units. */
-static void check_codes(int n, SEXP codes, int n_units) {
-    if (TYPEOF(codes) != INTSXP || Rf_xlength(codes) != n) {
-        Rf_error("internal error: shape of the group codes");
-    }
-    const int *code = INTEGER(codes);
-    for (int i = 0; i < n; i++) {
-        if (code[i] < 1 || code[i] > n_units) {
-            Rf_error("internal error: group code out of range");
-        }
-    }
-}
-
 /* parent: for every unit (0-based by its code) the 0-based code of its group one level up. */
 static void find_parents(int n, const int *unit, const int *group, int n_units, int *parent) {
     for (int i = 0; i < n_units; i++) {
@@ -135,6 +124,21 @@ static void find_parents(int n, const int *unit, const int *group, int n_units, 
             Rf_error("internal error: groups are not nested");
         }
         *up = group[i] - 1;
+    }
+    for (int i = 0; i < n_units; i++) {
+        if (parent[i] < 0) {
+            Rf_error("internal error: a group without rows");
+        }
+    }
+}
+
+static void check_all_occur(int n, const int *group, int n_groups) {
+    int *count = allocate_ints((size_t)n_groups);
+    sp_largest_unit(n, n_groups, group, count);
+    for (int g = 0; g < n_groups; g++) {
+        if (count[g] == 0) {
+            Rf_error("internal error: a group without rows");
+        }
     }
 }
 
@@ -183,24 +187,37 @@ static void put_patterns(SEXP out, int n_units, int n_levels, int q, int d) {
 }
 
 SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights, SEXP tolerance) {
-    int n = (int)Rf_xlength(y), n_levels = (int)Rf_xlength(groups);
-    if (n_levels < 1 || n_levels > SP_MAX_LEVELS || Rf_nrows(X) != n || Rf_nrows(Z) != n ||
-        TYPEOF(X) != REALSXP || TYPEOF(y) != REALSXP || TYPEOF(Z) != REALSXP ||
-        Rf_xlength(n_units) != n_levels || TYPEOF(n_units) != INTSXP) {
-        Rf_error("internal error: shapes of the design");
+    if (Rf_xlength(y) < 1 || Rf_xlength(y) > INT_MAX) {
+        Rf_error("internal error: `y` must have 1 to 2^31 - 1 elements");
     }
+    int n = (int)Rf_xlength(y), n_levels = Rf_length(arg_list(groups, "groups"));
+    if (n_levels < 1 || n_levels > SP_MAX_LEVELS) {
+        Rf_error("internal error: `groups` must have 1 to %d levels", (int)SP_MAX_LEVELS);
+    }
+    const int *level_size = arg_ints(n_units, (size_t)n_levels, 1, n, "n_units");
     for (int l = 0; l < n_levels; l++) {
-        check_codes(n, VECTOR_ELT(groups, l), INTEGER(n_units)[l]);
+        arg_ints(VECTOR_ELT(groups, l), (size_t)n, 1, level_size[l], "groups");
     }
-    sp_rows rows = {n,
-                    Rf_ncols(X),
-                    Rf_ncols(Z),
-                    INTEGER(n_units)[0],
-                    REAL(X),
-                    REAL(y),
-                    REAL(Z),
-                    Rf_isNull(weights) ? NULL : REAL(weights),
-                    INTEGER(VECTOR_ELT(groups, 0))};
+    check_all_occur(n, INTEGER(VECTOR_ELT(groups, n_levels - 1)), level_size[n_levels - 1]);
+    const double rank_tolerance = arg_double(tolerance, "tolerance");
+    sp_rows rows;
+    rows.n = n;
+    rows.n_units = level_size[0];
+    rows.X = arg_matrix(X, n, &rows.p, "X");
+    rows.Z = arg_matrix(Z, n, &rows.q, "Z");
+    rows.y = arg_doubles(y, (size_t)n, "y");
+    rows.weights = Rf_isNull(weights) ? NULL : arg_doubles(weights, (size_t)n, "weights");
+    rows.unit = INTEGER(VECTOR_ELT(groups, 0));
+    double sum_log_weights = 0.0;
+    for (int i = 0; rows.weights && i < n; i++) {
+        sum_log_weights += log(rows.weights[i]);
+    }
+    if (rows.q < 1 || rows.q > ARG_MAX_COLUMNS || rows.p > ARG_MAX_COLUMNS) {
+        Rf_error("internal error: number of columns of the design");
+    }
+    if (!R_FINITE(sum_log_weights)) {
+        Rf_error("internal error: `weights` must be positive and finite");
+    }
     int q = rows.q, p_all = rows.p, d_all = p_all + 1, m = rows.n_units;
 
     SEXP out = PROTECT(Rf_allocVector(VECSXP, RED_LENGTH));
@@ -213,10 +230,10 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     SEXP parents = Rf_allocVector(VECSXP, n_levels - 1);
     SET_VECTOR_ELT(out, RED_PARENTS, parents);
     for (int l = 0; l + 1 < n_levels; l++) {
-        SEXP parent = Rf_allocVector(INTSXP, INTEGER(n_units)[l]);
+        SEXP parent = Rf_allocVector(INTSXP, level_size[l]);
         SET_VECTOR_ELT(parents, l, parent);
         find_parents(n, INTEGER(VECTOR_ELT(groups, l)), INTEGER(VECTOR_ELT(groups, l + 1)),
-                     INTEGER(n_units)[l], INTEGER(parent));
+                     level_size[l], INTEGER(parent));
     }
 
     int largest = sp_largest_unit(n, m, rows.unit, allocate_ints((size_t)m));
@@ -231,7 +248,7 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     double *Rx = allocate((size_t)p_all * p_all), *coef = allocate((size_t)p_all);
     double *alias = allocate((size_t)p_all * p_all);
     sp_fixed fixed;
-    sp_rank_fixed(n, p_all, REAL(tolerance)[0], Rfull, kept, Rx, coef, alias, &fixed);
+    sp_rank_fixed(n, p_all, rank_tolerance, Rfull, kept, Rx, coef, alias, &fixed);
     int p = fixed.rank, d = p + 1, n_aliased = p_all - p;
     sp_orthonormalise((size_t)m * q, p_all, &fixed, kept, Rx, coef, a_all);
     memcpy(REAL(put_doubles(out, RED_A, (size_t)m * q * d)), a_all,
@@ -255,10 +272,6 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     SET_VECTOR_ELT(out, RED_Q, Rf_ScalarInteger(q));
     SET_VECTOR_ELT(out, RED_Y_SCALE, Rf_ScalarReal(fixed.y_scale));
     SET_VECTOR_ELT(out, RED_RSS, Rf_ScalarReal(fixed.rss));
-    double sum_log_weights = 0.0;
-    for (int i = 0; rows.weights && i < n; i++) {
-        sum_log_weights += log(rows.weights[i]);
-    }
     SET_VECTOR_ELT(out, RED_SUM_LOG_WEIGHTS, Rf_ScalarReal(sum_log_weights));
     int *kept_out = INTEGER(put_ints(out, RED_KEPT, (size_t)p));
     for (int i = 0; i < p; i++) {
@@ -282,58 +295,80 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
 /* ---- reading the reduced data and the blocks ------------------------------------------------ */
 
 static void read_reduced(SEXP list, sp_reduced *data, sp_units *units) {
-    const int *n_nodes = INTEGER(VECTOR_ELT(list, RED_N_NODES));
-    data->n = Rf_asInteger(VECTOR_ELT(list, RED_N));
-    data->p = Rf_asInteger(VECTOR_ELT(list, RED_P));
-    data->q = Rf_asInteger(VECTOR_ELT(list, RED_Q));
+    if (TYPEOF(list) != VECSXP || Rf_length(list) != RED_LENGTH) {
+        Rf_error("internal error: `reduced` must be what lmm_reduce() answered");
+    }
+    SEXP n_nodes = VECTOR_ELT(list, RED_N_NODES);
+    data->n = arg_int(VECTOR_ELT(list, RED_N), 1, INT_MAX, "n");
+    data->p = arg_int(VECTOR_ELT(list, RED_P), 0, ARG_MAX_COLUMNS, "p");
+    data->q = arg_int(VECTOR_ELT(list, RED_Q), 1, ARG_MAX_COLUMNS, "q");
     data->d = data->p + 1;
-    data->n_levels = (int)Rf_xlength(VECTOR_ELT(list, RED_N_NODES));
-    data->n_units = n_nodes[0];
-    data->n_items = (int)Rf_xlength(VECTOR_ELT(list, RED_ITEM_UNIT));
-    data->n_shared = Rf_asInteger(VECTOR_ELT(list, RED_N_SHARED));
-    data->R = REAL(VECTOR_ELT(list, RED_R));
-    data->a = REAL(VECTOR_ELT(list, RED_A));
-    data->item_unit = INTEGER(VECTOR_ELT(list, RED_ITEM_UNIT));
-    data->item_count = REAL(VECTOR_ELT(list, RED_ITEM_COUNT));
-    data->B = REAL(VECTOR_ELT(list, RED_B));
-    data->Cfree = REAL(VECTOR_ELT(list, RED_C_FREE));
-    data->n_cells = 0;
+    data->n_levels = Rf_length(n_nodes);
+    if (data->n_levels < 1 || data->n_levels > SP_MAX_LEVELS) {
+        Rf_error("internal error: `n_nodes` must have 1 to %d levels", (int)SP_MAX_LEVELS);
+    }
+    const int *nodes = arg_ints(n_nodes, (size_t)data->n_levels, 1, data->n, "n_nodes");
+    SEXP parents = arg_list(VECTOR_ELT(list, RED_PARENTS), "parents");
+    if (Rf_length(parents) != data->n_levels - 1) {
+        Rf_error("internal error: length of `parents`");
+    }
     for (int l = 0; l < data->n_levels; l++) {
-        data->n_nodes[l] = n_nodes[l];
+        data->n_nodes[l] = nodes[l];
         data->parent[l] =
-            l + 1 < data->n_levels ? INTEGER(VECTOR_ELT(VECTOR_ELT(list, RED_PARENTS), l)) : NULL;
+            l + 1 < data->n_levels
+                ? arg_ints(VECTOR_ELT(parents, l), (size_t)nodes[l], 0, nodes[l + 1] - 1, "parents")
+                : NULL;
     }
+    size_t p = (size_t)data->p, q = (size_t)data->q, d = p + 1, packed = sp_packed_size(data->d);
+    size_t m = (size_t)nodes[0], n_items = (size_t)Rf_xlength(VECTOR_ELT(list, RED_ITEM_UNIT));
+    data->n_units = nodes[0];
+    data->n_items = n_items > m ? -1 : (int)n_items;
+    data->n_shared = arg_int(VECTOR_ELT(list, RED_N_SHARED), 0, data->n_items, "n_shared");
+    data->R = arg_doubles(VECTOR_ELT(list, RED_R), q * q * m, "R");
+    data->a = arg_doubles(VECTOR_ELT(list, RED_A), q * d * m, "a");
+    data->item_unit =
+        arg_ints(VECTOR_ELT(list, RED_ITEM_UNIT), n_items, 0, nodes[0] - 1, "item_unit");
+    data->item_count = arg_doubles(VECTOR_ELT(list, RED_ITEM_COUNT), n_items, "item_count");
+    data->B = arg_doubles(VECTOR_ELT(list, RED_B),
+                          (size_t)data->n_shared * (q * (q + 1) / 2) * packed, "B");
+    data->Cfree = arg_doubles(VECTOR_ELT(list, RED_C_FREE), packed, "C_free");
+    data->n_cells = 0;
     if (data->n_levels > 1) {
-        data->n_cells = (int)Rf_xlength(VECTOR_ELT(list, RED_CELL_ITEM));
-        data->cell_item = INTEGER(VECTOR_ELT(list, RED_CELL_ITEM));
-        data->cell_node = INTEGER(VECTOR_ELT(list, RED_CELL_NODE));
-        data->cell_count = REAL(VECTOR_ELT(list, RED_CELL_COUNT));
-        data->cell_sum = REAL(VECTOR_ELT(list, RED_CELL_SUM));
+        size_t n_cells = (size_t)Rf_xlength(VECTOR_ELT(list, RED_CELL_ITEM));
+        data->n_cells = n_cells > m ? -1 : (int)n_cells;
+        data->cell_item =
+            arg_ints(VECTOR_ELT(list, RED_CELL_ITEM), n_cells, 0, data->n_items - 1, "cell_item");
+        data->cell_node =
+            arg_sorted_ints(VECTOR_ELT(list, RED_CELL_NODE), n_cells, 0, nodes[1] - 1, "cell_node");
+        data->cell_count = arg_doubles(VECTOR_ELT(list, RED_CELL_COUNT), n_cells, "cell_count");
+        data->cell_sum = arg_doubles(VECTOR_ELT(list, RED_CELL_SUM), n_cells * q * d, "cell_sum");
     }
-    units->Rx = REAL(VECTOR_ELT(list, RED_RX));
-    units->coef = REAL(VECTOR_ELT(list, RED_COEF));
-    units->y_scale = Rf_asReal(VECTOR_ELT(list, RED_Y_SCALE));
-    units->sum_log_weights = Rf_asReal(VECTOR_ELT(list, RED_SUM_LOG_WEIGHTS));
+    units->Rx = arg_doubles(VECTOR_ELT(list, RED_RX), p * p, "Rx");
+    units->coef = arg_doubles(VECTOR_ELT(list, RED_COEF), p, "coef");
+    units->y_scale = arg_double(VECTOR_ELT(list, RED_Y_SCALE), "y_scale");
+    units->sum_log_weights = arg_double(VECTOR_ELT(list, RED_SUM_LOG_WEIGHTS), "sum_log_weights");
 }
 
 static void read_blocks(SEXP list, const sp_reduced *data, sp_blocks *blocks, sp_model *model) {
-    int n_blocks = (int)Rf_xlength(list), n_columns = 0;
+    int n_blocks = Rf_length(arg_list(list, "blocks")), n_columns = 0;
+    if (n_blocks < 1 || n_blocks > data->q * data->n_levels) {
+        Rf_error("internal error: number of blocks");
+    }
     int *level = allocate_ints((size_t)n_blocks), *size = allocate_ints((size_t)n_blocks);
     for (int b = 0; b < n_blocks; b++) {
-        level[b] = Rf_asInteger(list_element(VECTOR_ELT(list, b), "level")) - 1;
-        size[b] = (int)Rf_xlength(list_element(VECTOR_ELT(list, b), "columns"));
-        n_columns += size[b];
-        if (level[b] < 0 || level[b] >= data->n_levels) {
-            Rf_error("internal error: level of a block");
+        SEXP block = arg_list(VECTOR_ELT(list, b), "block");
+        level[b] = arg_int(list_element(block, "level"), 1, data->n_levels, "level") - 1;
+        size[b] = Rf_length(list_element(block, "columns"));
+        if (size[b] < 1 || size[b] > data->q) {
+            Rf_error("internal error: number of columns of a block");
         }
+        n_columns += size[b];
     }
     int *columns = allocate_ints((size_t)n_columns), *next = columns;
     for (int b = 0; b < n_blocks; b++) {
-        const int *from = INTEGER(list_element(VECTOR_ELT(list, b), "columns"));
+        const int *from = arg_ints(list_element(VECTOR_ELT(list, b), "columns"), (size_t)size[b], 1,
+                                   data->q, "columns");
         for (int j = 0; j < size[b]; j++) {
-            if (from[j] < 1 || from[j] > data->q) {
-                Rf_error("internal error: column of a block");
-            }
             *next++ = from[j] - 1;
         }
     }
@@ -381,6 +416,15 @@ static void parameters_to_matrices(const sp_blocks *blocks, const double *parame
         G += n * n;
     }
     *s = *parameters;
+}
+
+/* Matrices and s at the parameters that R gives. */
+static double *read_parameters(SEXP parameters, const sp_blocks *blocks, const sp_model *model,
+                               double *s) {
+    const double *values = arg_doubles(parameters, (size_t)model->n_par + 1, "parameters");
+    double *G = allocate(square_count(blocks));
+    parameters_to_matrices(blocks, values, G, s);
+    return G;
 }
 
 /* ---- results -------------------------------------------------------------------------------- */
@@ -454,12 +498,9 @@ SEXP lmm_evaluate(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP reml) {
     sp_model model;
     read_reduced(reduced, &data, &units);
     read_blocks(blocks_list, &data, &blocks, &model);
-    if (Rf_xlength(parameters) != model.n_par + 1) {
-        Rf_error("expected %d parameters, found %d", model.n_par + 1, (int)Rf_xlength(parameters));
-    }
-    double *G = allocate(square_count(&blocks)), s;
-    parameters_to_matrices(&blocks, REAL(parameters), G, &s);
-    return results_list(RES_EVALUATED, &data, &model, &blocks, &units, Rf_asLogical(reml), G, s);
+    double s, *G = read_parameters(parameters, &blocks, &model, &s);
+    return results_list(RES_EVALUATED, &data, &model, &blocks, &units, arg_flag(reml, "reml"), G,
+                        s);
 }
 
 SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
@@ -469,16 +510,19 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     sp_model model;
     read_reduced(reduced, &data, &units);
     read_blocks(blocks_list, &data, &blocks, &model);
-    sp_control control = {Rf_asReal(list_element(control_list, "fall_tolerance")),
-                          Rf_asReal(list_element(control_list, "zero_tolerance")),
-                          Rf_asInteger(list_element(control_list, "max_iterations")),
-                          Rf_asInteger(list_element(control_list, "few_units"))};
+    arg_list(control_list, "control");
+    sp_control control = {
+        arg_double(list_element(control_list, "fall_tolerance"), "fall_tolerance"),
+        arg_double(list_element(control_list, "zero_tolerance"), "zero_tolerance"),
+        arg_int(list_element(control_list, "max_iterations"), 0, INT_MAX, "max_iterations"),
+        arg_int(list_element(control_list, "few_units"), 0, INT_MAX, "few_units")};
+    const int restricted = arg_flag(reml, "reml");
     int k = model.n_par + 1;
     size_t squares = square_count(&blocks);
     double *G = allocate(squares);
     int *rank = allocate_ints((size_t)blocks.n_blocks), *redundant = allocate_ints((size_t)k);
     sp_optimum optimum;
-    stop_on(sp_optimise(&data, &model, &blocks, Rf_asLogical(reml), &control,
+    stop_on(sp_optimise(&data, &model, &blocks, restricted, &control,
                         allocate(sp_optimise_work_size(&data, &model, &blocks)), G, rank, &optimum,
                         check_interrupt, NULL));
     if (optimum.reason == SP_REASON_START) {
@@ -489,8 +533,7 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     for (size_t i = 0; i < squares; i++) {
         G[i] *= s;
     }
-    SEXP out =
-        PROTECT(results_list(RES_LENGTH, &data, &model, &blocks, &units, Rf_asLogical(reml), G, s));
+    SEXP out = PROTECT(results_list(RES_LENGTH, &data, &model, &blocks, &units, restricted, G, s));
     put_matrix(out, RES_VCOV_PARAMETERS, k, k);
     int undetermined = sp_face_covariance(&blocks, k, G, rank, REAL(VECTOR_ELT(out, RES_GRADIENT)),
                                           REAL(VECTOR_ELT(out, RES_OBSERVED)),
@@ -519,8 +562,8 @@ SEXP lmm_ranef(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP with_varian
     sp_model model;
     read_reduced(reduced, &data, &units);
     read_blocks(blocks_list, &data, &blocks, &model);
-    double *G = allocate(square_count(&blocks)), s;
-    parameters_to_matrices(&blocks, REAL(parameters), G, &s);
+    const int variances = arg_flag(with_variance, "with_variance");
+    double s, *G = read_parameters(parameters, &blocks, &model, &s);
     double *memory = allocate(sp_results_work_size(&data, &model));
     SEXP out = PROTECT(Rf_allocVector(VECSXP, data.n_levels));
     const char *names[] = {"mean", "variance", ""};
@@ -530,7 +573,7 @@ SEXP lmm_ranef(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP with_varian
         SET_VECTOR_ELT(out, l, level);
         put_matrix(level, 0, ql, groups);
         double *variance = NULL;
-        if (Rf_asLogical(with_variance)) {
+        if (variances) {
             SET_VECTOR_ELT(level, 1, Rf_alloc3DArray(REALSXP, ql, ql, groups));
             variance = REAL(VECTOR_ELT(level, 1));
         }
@@ -550,13 +593,15 @@ SEXP lmm_adjustment(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP covari
     read_reduced(reduced, &data, &units);
     read_blocks(blocks_list, &data, &blocks, &model);
     size_t k = (size_t)model.n_par + 1;
-    if ((size_t)Rf_xlength(parameters) != k || (size_t)Rf_xlength(covariance) != k * k) {
-        Rf_error("internal error: parameters and their covariance");
+    const double *W = arg_doubles(covariance, k * k, "covariance");
+    for (size_t i = 0; i < k * k; i++) {
+        if (!R_FINITE(W[i])) {
+            Rf_error("internal error: `covariance` must be finite");
+        }
     }
-    double *G = allocate(square_count(&blocks)), s;
-    parameters_to_matrices(&blocks, REAL(parameters), G, &s);
+    double s, *G = read_parameters(parameters, &blocks, &model, &s);
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, data.p, data.p));
-    stop_on(sp_adjustment_at(&data, &model, &blocks, &units, G, s, REAL(covariance),
+    stop_on(sp_adjustment_at(&data, &model, &blocks, &units, G, s, W,
                              allocate(sp_adjustment_work_size(&data, &model)), REAL(out)));
     UNPROTECT(1);
     return out;

@@ -1,11 +1,34 @@
 /* SEXP layer of respond.c: another response for a reduced design. */
 #include "linalg.h"
 #include "pattern.h"
+#include "r_arguments.h"
 #include "r_entries.h"
 #include "r_lists.h"
 #include "reduce.h"
 #include "respond.h"
+#include <limits.h>
 #include <string.h>
+
+/* Sizes of the reduced data, as both entries read them. */
+typedef struct {
+    int n, m, p, q, n_levels;
+} reduced_sizes;
+
+static reduced_sizes read_sizes(SEXP reduced) {
+    arg_list(reduced, "reduced");
+    SEXP n_nodes = list_element(reduced, "n_nodes");
+    reduced_sizes size;
+    size.n = arg_int(list_element(reduced, "n"), 1, INT_MAX, "n");
+    size.p = arg_int(list_element(reduced, "p"), 0, ARG_MAX_COLUMNS, "p");
+    size.q = arg_int(list_element(reduced, "q"), 1, ARG_MAX_COLUMNS, "q");
+    size.n_levels = Rf_length(n_nodes);
+    SEXP parents = arg_list(list_element(reduced, "parents"), "parents");
+    if (size.n_levels < 1 || Rf_length(parents) != size.n_levels - 1) {
+        Rf_error("internal error: lengths of `n_nodes` and `parents`");
+    }
+    size.m = arg_ints(n_nodes, (size_t)size.n_levels, 1, size.n, "n_nodes")[0];
+    return size;
+}
 
 static int check_interrupt(void *unused) {
     (void)unused;
@@ -19,7 +42,7 @@ static int *allocate_ints(size_t n) {
 
 /* The item and, with outer levels, the cell of every unit, found as when the rows were reduced. */
 static void find_members(SEXP reduced, int q, int n_units, int *unit_item, SEXP unit_cell) {
-    const double *R = REAL(list_element(reduced, "R"));
+    const double *R = arg_doubles(list_element(reduced, "R"), (size_t)n_units * q * q, "R");
     size_t m = (size_t)n_units, table_size = sp_pattern_table_size(n_units);
     int *count = allocate_ints(m), *representative = allocate_ints(m);
     int n_patterns = sp_find_patterns(n_units, q, R, unit_item, representative, count, table_size,
@@ -31,8 +54,9 @@ static void find_members(SEXP reduced, int q, int n_units, int *unit_item, SEXP 
     if (Rf_xlength(unit_cell) > 0) {
         int n_nodes = INTEGER(list_element(reduced, "n_nodes"))[1];
         size_t stamps = (size_t)(n_items > n_units ? n_items : n_units);
-        sp_find_cells(n_units, n_nodes, n_items, unit_item,
-                      INTEGER(VECTOR_ELT(list_element(reduced, "parents"), 0)), allocate_ints(m),
+        SEXP parents = VECTOR_ELT(list_element(reduced, "parents"), 0);
+        const int *parent = arg_ints(parents, m, 0, n_nodes - 1, "parents");
+        sp_find_cells(n_units, n_nodes, n_items, unit_item, parent, allocate_ints(m),
                       allocate_ints(m), (double *)R_alloc(m, sizeof(double)), INTEGER(unit_cell),
                       allocate_ints(m), allocate_ints(stamps), allocate_ints((size_t)n_nodes + 1));
     }
@@ -41,22 +65,21 @@ static void find_members(SEXP reduced, int q, int n_units, int *unit_item, SEXP 
 SEXP lmm_replay(SEXP X, SEXP Z, SEXP unit, SEXP weights, SEXP reduced) {
     const char *names[] = {"order", "start",     "reflectors", "weights", "free_column",
                            "Xfree", "unit_item", "unit_cell",  ""};
-    int n = (int)Rf_xlength(unit);
-    int n_levels = (int)Rf_xlength(list_element(reduced, "n_nodes"));
-    int m = INTEGER(list_element(reduced, "n_nodes"))[0];
-    if (n == 0 || Rf_nrows(X) != n || Rf_nrows(Z) != n || Rf_ncols(Z) < 1) {
-        Rf_error("internal error: shapes of the design");
+    const reduced_sizes size = read_sizes(reduced);
+    int n = size.n, m = size.m, n_levels = size.n_levels;
+    sp_rows rows;
+    rows.n = n;
+    rows.n_units = m;
+    rows.X = arg_matrix(X, n, &rows.p, "X");
+    rows.Z = arg_matrix(Z, n, &rows.q, "Z");
+    if (rows.q != size.q) {
+        Rf_error("internal error: `Z` must have %d columns, found %d", size.q, rows.q);
     }
     /* The response's column is gathered and not used: any column will do. */
-    sp_rows rows = {n,
-                    Rf_ncols(X),
-                    Rf_ncols(Z),
-                    m,
-                    REAL(X),
-                    REAL(Z),
-                    REAL(Z),
-                    Rf_isNull(weights) ? NULL : REAL(weights),
-                    INTEGER(unit)};
+    rows.y = rows.Z;
+    rows.weights = Rf_isNull(weights) ? NULL : arg_doubles(weights, (size_t)n, "weights");
+    rows.unit = arg_ints(unit, (size_t)n, 1, m, "unit");
+    const int *kept = arg_ints(list_element(reduced, "kept"), (size_t)size.p, 1, rows.p, "kept");
     SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
     SEXP order = Rf_allocVector(INTSXP, n);
     SET_VECTOR_ELT(out, 0, order);
@@ -72,14 +95,13 @@ SEXP lmm_replay(SEXP X, SEXP Z, SEXP unit, SEXP weights, SEXP reduced) {
     if (sp_keep_reflectors(&rows, INTEGER(order), INTEGER(start), REAL(reflectors), Xfree,
                            (double *)R_alloc((size_t)largest * width, sizeof(double)),
                            allocate_ints((size_t)largest), check_interrupt, NULL) != SP_OK) {
-        Rf_error("interrupted");
+        Rf_error("the design has values that are not finite");
     }
 
-    SEXP kept = list_element(reduced, "kept");
-    int p = (int)Rf_xlength(kept), n_free = 0;
+    int p = size.p, n_free = 0;
     int *free_place = allocate_ints((size_t)p);
     for (int j = 0; j < p; j++) {
-        const double *column = Xfree + (size_t)n * (INTEGER(kept)[j] - 1);
+        const double *column = Xfree + (size_t)n * (kept[j] - 1);
         if (sp_dot((size_t)n, column, column) > 0.0) {
             free_place[n_free++] = j;
         }
@@ -90,7 +112,7 @@ SEXP lmm_replay(SEXP X, SEXP Z, SEXP unit, SEXP weights, SEXP reduced) {
     SET_VECTOR_ELT(out, 5, used);
     for (int k = 0; k < n_free; k++) {
         INTEGER(free_column)[k] = free_place[k];
-        memcpy(REAL(used) + (size_t)n * k, Xfree + (size_t)n * (INTEGER(kept)[free_place[k]] - 1),
+        memcpy(REAL(used) + (size_t)n * k, Xfree + (size_t)n * (kept[free_place[k]] - 1),
                (size_t)n * sizeof(double));
     }
     SEXP unit_item = Rf_allocVector(INTSXP, m);
@@ -102,57 +124,71 @@ SEXP lmm_replay(SEXP X, SEXP Z, SEXP unit, SEXP weights, SEXP reduced) {
     return out;
 }
 
-/* Puts a copy of the element into the list and returns it. */
-static SEXP copy_element(SEXP list, const char *name) {
+/* Puts a copy of the double vector of that name and length into the list and returns its elements.
+ */
+static double *copy_doubles(SEXP list, const char *name, size_t n) {
     SEXP names = Rf_getAttrib(list, R_NamesSymbol);
     for (R_xlen_t i = 0; i < Rf_xlength(list); i++) {
         if (strcmp(CHAR(STRING_ELT(names, i)), name) == 0) {
+            arg_doubles(VECTOR_ELT(list, i), n, name);
             SEXP copy = Rf_duplicate(VECTOR_ELT(list, i));
             SET_VECTOR_ELT(list, i, copy);
-            return copy;
+            return REAL(copy);
         }
     }
     Rf_error("internal error: no element '%s'", name);
-    return R_NilValue;
+    return NULL;
 }
 
 SEXP lmm_respond(SEXP reduced, SEXP replay, SEXP y) {
+    const reduced_sizes size = read_sizes(reduced);
+    const size_t n = (size_t)size.n, m = (size_t)size.m, p = (size_t)size.p, q = (size_t)size.q;
+    const size_t d = p + 1, packed = sp_packed_size(size.p + 1);
     sp_replay design;
-    design.n = Rf_asInteger(list_element(reduced, "n"));
-    design.n_units = INTEGER(list_element(reduced, "n_nodes"))[0];
-    design.q = Rf_asInteger(list_element(reduced, "q"));
-    design.p = Rf_asInteger(list_element(reduced, "p"));
-    design.d = design.p + 1;
-    design.order = INTEGER(list_element(replay, "order"));
-    design.start = INTEGER(list_element(replay, "start"));
-    design.reflectors = REAL(list_element(replay, "reflectors"));
-    SEXP weights = list_element(replay, "weights");
-    design.weights = Rf_isNull(weights) ? NULL : REAL(weights);
-    SEXP free_column = list_element(replay, "free_column");
-    design.n_free = (int)Rf_xlength(free_column);
-    design.free_column = INTEGER(free_column);
-    design.Xfree = REAL(list_element(replay, "Xfree"));
-    if (TYPEOF(y) != REALSXP || Rf_xlength(y) != design.n) {
-        Rf_error("internal error: shape of the response");
+    design.n = size.n;
+    design.n_units = size.m;
+    design.q = size.q;
+    design.p = size.p;
+    design.d = size.p + 1;
+    arg_list(replay, "replay");
+    design.order = arg_ints(list_element(replay, "order"), n, 0, size.n - 1, "order");
+    design.start = arg_sorted_ints(list_element(replay, "start"), m + 1, 0, size.n, "start");
+    if (design.start[0] != 0 || design.start[m] != size.n) {
+        Rf_error("internal error: `start` must run from 0 to %d", size.n);
     }
+    design.reflectors = arg_doubles(list_element(replay, "reflectors"),
+                                    sp_reflectors_size(size.n, size.m, size.q), "reflectors");
+    SEXP weights = list_element(replay, "weights");
+    design.weights = Rf_isNull(weights) ? NULL : arg_doubles(weights, n, "weights");
+    SEXP free_column = list_element(replay, "free_column");
+    design.n_free = Rf_length(free_column);
+    design.free_column = arg_ints(free_column, (size_t)design.n_free, 0, size.p - 1, "free_column");
+    design.Xfree = arg_doubles(list_element(replay, "Xfree"), n * (size_t)design.n_free, "Xfree");
+    design.Rx = arg_doubles(list_element(reduced, "Rx"), p * p, "Rx");
+    arg_doubles(y, n, "y");
+    const int n_shared = arg_int(list_element(reduced, "n_shared"), 0, size.m, "n_shared");
+    const int *unit_item =
+        arg_ints(list_element(replay, "unit_item"), m, 0, size.m - 1, "unit_item");
 
     SEXP out = PROTECT(Rf_shallow_duplicate(reduced));
-    SEXP a = copy_element(out, "a");
+    double *a = copy_doubles(out, "a", m * q * d);
     double rss, y_scale;
-    design.Rx = REAL(list_element(out, "Rx"));
-    sp_respond(&design, REAL(y), REAL(a), REAL(copy_element(out, "C_free")),
-               REAL(copy_element(out, "coef")), &rss, &y_scale,
+    sp_respond(&design, REAL(y), a, copy_doubles(out, "C_free", packed),
+               copy_doubles(out, "coef", p), &rss, &y_scale,
                (double *)R_alloc(sp_respond_work_size(&design), sizeof(double)));
-    REAL(copy_element(out, "rss"))[0] = rss;
-    REAL(copy_element(out, "y_scale"))[0] = y_scale;
-    sp_respond_products(
-        design.n_units, design.q, design.d, Rf_asInteger(list_element(out, "n_shared")),
-        INTEGER(list_element(replay, "unit_item")), REAL(a), REAL(copy_element(out, "B")));
-    SEXP unit_cell = list_element(replay, "unit_cell");
-    if (Rf_xlength(unit_cell) > 0) {
-        sp_respond_cells(design.n_units, (int)Rf_xlength(list_element(out, "cell_item")), design.q,
-                         design.d, INTEGER(unit_cell), REAL(a),
-                         REAL(copy_element(out, "cell_sum")));
+    if (!R_FINITE(rss)) {
+        Rf_error("the response has values that are not finite");
+    }
+    copy_doubles(out, "rss", 1)[0] = rss;
+    copy_doubles(out, "y_scale", 1)[0] = y_scale;
+    sp_respond_products(size.m, size.q, design.d, n_shared, unit_item, a,
+                        copy_doubles(out, "B", (size_t)n_shared * (q * (q + 1) / 2) * packed));
+    if (size.n_levels > 1) {
+        const int n_cells = Rf_length(list_element(out, "cell_item"));
+        const int *unit_cell =
+            arg_ints(list_element(replay, "unit_cell"), m, 0, n_cells - 1, "unit_cell");
+        sp_respond_cells(size.m, n_cells, size.q, design.d, unit_cell, a,
+                         copy_doubles(out, "cell_sum", (size_t)n_cells * q * d));
     }
     UNPROTECT(1);
     return out;

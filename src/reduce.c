@@ -122,6 +122,15 @@ static void gather(const sp_rows *rows, int n_rows, const int *order, double *bl
     }
 }
 
+static int all_finite(size_t n, const double *x) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* Householder reflections that make the first q columns of block (n_rows x n_columns) upper
  * triangular with a diagonal >= 0, applied to all columns. reflectors (or NULL) keeps them: q
  * vectors of length n_rows, q scales, q signs. */
@@ -131,7 +140,8 @@ static void triangularise(int n_rows, int q, int n_columns, double *block, doubl
     for (int j = 0; j < steps; j++) {
         double *v = block + (size_t)n_rows * j;
         double below = sp_dot((size_t)(n_rows - j - 1), v + j + 1, v + j + 1);
-        if (below > 0.0) {
+        /* NaN differs from zero: it must spread, so that the caller sees it. */
+        if (below != 0.0) {
             double head = v[j];
             double norm = sqrt(head * head + below);
             double reflected = head > 0.0 ? -norm : norm;
@@ -170,7 +180,7 @@ static void clear_noise(int n_rows, int q, int d, double *columns) {
         double *x = columns + (size_t)n_rows * c;
         double top = sp_dot((size_t)q, x, x);
         double rest = sp_dot((size_t)(n_rows - q), x + q, x + q);
-        if (rest <= noise * noise * (double)n_rows * (top + rest)) {
+        if (isfinite(top + rest) && rest <= noise * noise * (double)n_rows * (top + rest)) {
             memset(x + q, 0, (size_t)(n_rows - q) * sizeof(double));
         }
     }
@@ -268,7 +278,9 @@ sp_status sp_reduce_rows(const sp_rows *rows, double *R, double *a, double *Rfre
         push_row(&all_rows, a + (size_t)d * r, 1);
     }
     merge_rows(&all_rows);
-    return SP_OK;
+    return all_finite((size_t)rows->n_units * q * q, R) && all_finite((size_t)d * d, Rfull)
+               ? SP_OK
+               : SP_NOT_FINITE;
 }
 
 size_t sp_reflectors_size(int n, int n_units, int q) {
@@ -291,6 +303,9 @@ sp_status sp_keep_reflectors(const sp_rows *rows, int *order, int *start, double
         int *members = order + start[g];
         sort_by_design(rows, n_rows, members, held);
         gather(rows, n_rows, members, work);
+        if (!all_finite((size_t)n_rows * (q + d), work)) {
+            return SP_NOT_FINITE;
+        }
         triangularise(n_rows, q, q + d, work, reflectors);
         reflectors += ((size_t)n_rows + 2) * q;
         if (n_rows > q) {

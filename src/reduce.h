@@ -35,7 +35,8 @@ int sp_largest_unit(int n, int n_units, const int *unit, int *count);
  *      a     q rows of length d per unit (row after row)
  *      Rfree d x d upper triangular: factor of the rows free of Z
  *      Rfull d x d upper triangular: factor of [X y]
- * Status: SP_OK, SP_INTERRUPTED. */
+ * Status: SP_OK, SP_INTERRUPTED; SP_NOT_FINITE when an element of the rows is not finite, or so
+ * large that the sum of squares of its column is not. */
 sp_status sp_reduce_rows(const sp_rows *rows, double *R, double *a, double *Rfree, double *Rfull,
                          double *work, int *iwork, sp_check check, void *check_data);
 
@@ -48,7 +49,8 @@ size_t sp_reflectors_size(int n, int n_units, int q);
  *      start      n_units + 1: offset of each unit in order
  *      reflectors per unit q vectors of its length, q scales, q signs
  *      Xfree      n x p: rotated rows of X in that order; zero where a row is not free of Z
- * work: largest * (q + p + 1); held: largest. Status: SP_OK, SP_INTERRUPTED. */
+ * work: largest * (q + p + 1); held: largest.
+ * Status: SP_OK, SP_INTERRUPTED; SP_NOT_FINITE when an element of the rows is not finite. */
 sp_status sp_keep_reflectors(const sp_rows *rows, int *order, int *start, double *reflectors,
                              double *Xfree, double *work, int *held, sp_check check,
                              void *check_data);

@@ -1,0 +1,38 @@
+/* Reading the arguments of the entries: type, length and range of everything are checked before a
+ * pointer is taken, so that a mistake of the R code ends in an R error and never in a read outside
+ * an object. `what` names the argument in that error. */
+#ifndef SAMEPAGE_R_ARGUMENTS_H
+#define SAMEPAGE_R_ARGUMENTS_H
+
+#include "r_entries.h"
+#include <stddef.h>
+
+/* Most columns of X or Z: far above what anybody fits, and low enough that no product of two widths
+ * overflows an int. */
+enum { ARG_MAX_COLUMNS = 20000 };
+
+/* Elements of a double vector of length n. */
+const double *arg_doubles(SEXP x, size_t n, const char *what);
+
+/* Elements of an integer vector of length n, all within from..to (NA is below every from). */
+const int *arg_ints(SEXP x, size_t n, int from, int to, const char *what);
+
+/* The same, and never decreasing. */
+const int *arg_sorted_ints(SEXP x, size_t n, int from, int to, const char *what);
+
+/* Elements of a double matrix with n_rows rows; *n_cols receives its number of columns. */
+const double *arg_matrix(SEXP x, int n_rows, int *n_cols, const char *what);
+
+/* One whole number within from..to. */
+int arg_int(SEXP x, int from, int to, const char *what);
+
+/* One finite number. */
+double arg_double(SEXP x, const char *what);
+
+/* TRUE or FALSE. */
+int arg_flag(SEXP x, const char *what);
+
+/* The same list; anything else is an error. */
+SEXP arg_list(SEXP x, const char *what);
+
+#endif
