@@ -1,5 +1,8 @@
 # What can be done with scores: print, summary, subset, predictors.
 
+# Rows keep what is said of the whole sample; without a column it is no longer
+# a result of convergence().
+
 #' @export
 `[.samepage_convergence` <- function(x, ...) {
   out <- NextMethod()
@@ -13,6 +16,13 @@
   attributes(out)[kept] <- attributes(x)[kept]
   class(out) <- class(x)
   out
+}
+
+# Two samples have no definition, shift or reliability in common.
+#' @export
+rbind.samepage_convergence <- function(...) {
+  plain <- lapply(list(...), function(part) if (is.data.frame(part)) as_plain_frame(part) else part)
+  do.call(rbind, plain)
 }
 
 as_plain_frame <- function(x) {
@@ -60,16 +70,28 @@ predictor_names <- function(scores) {
 }
 
 check_scores <- function(scores, call = rlang::caller_env()) {
-  if (!inherits(scores, "samepage_convergence")) {
-    stop_samepage(
-      "scores",
-      c(
-        "`scores` must be a result of `convergence()`, with all its columns.",
-        x = paste0("Found: ", describe_class(scores), ".")
-      ),
-      call = call
-    )
+  found <- describe_class(scores)
+  if (inherits(scores, "samepage_convergence")) {
+    absent <- absent_columns(scores)
+    if (length(absent) == 0L) {
+      return(invisible())
+    }
+    found <- paste0("no column ", some_of(paste0("`", absent, "`")))
   }
+  stop_samepage(
+    "scores",
+    c(
+      "`scores` must be a result of `convergence()`, with all its columns.",
+      x = paste0("Found: ", found, ".")
+    ),
+    call = call
+  )
+}
+
+# Assigning NULL takes a column out and leaves the class.
+absent_columns <- function(scores) {
+  ids <- c(attr(scores, "cluster"), attr(scores, "dyad"))
+  setdiff(c(ids, result_columns(attr(scores, "raters"))), names(scores))
 }
 
 names_to_center <- function(center, predictors, call = rlang::caller_env()) {
@@ -130,13 +152,19 @@ unit_in_words <- function(x) {
   paste0(words, ".")
 }
 
-dyads_in_words <- function(counts) {
+dyads_in_words <- function(x, counts) {
   paste0(
-    counts$dyads_scored, " of ", count_of(counts$dyads, "dyad"), " scored",
+    format_count(counts$dyads_scored), " of ", count_of(counts$dyads, "dyad"), " scored",
     if (counts$dyads_with_se < counts$dyads_scored) {
-      paste0(", ", counts$dyads_with_se, " with a standard error")
+      paste0(", ", format_count(counts$dyads_with_se), " with a standard error")
     },
-    "."
+    ".",
+    if (nrow(x) != counts$dyads) {
+      paste0(
+        " These are ", format_count(nrow(x)), " of them; sessions and reliability are the whole ",
+        "sample's."
+      )
+    }
   )
 }
 
@@ -145,19 +173,22 @@ sessions_in_words <- function(x, counts) {
   used_by_one <- attr(x, "definition") == "fitted"
   only <- counts$sessions_first_only + counts$sessions_second_only
   left_out <- c(
-    if (!used_by_one && only > 0L) paste(only, "rated by one only"),
-    if (counts$rows_unrated > 0L) paste(counts$rows_unrated, "rated by neither"),
-    if (counts$rows_outside > 0L) paste(counts$rows_outside, "outside the window"),
-    if (counts$rows_no_time > 0L) paste0(counts$rows_no_time, " without ", attr(x, "time")),
-    if (counts$rows_no_id > 0L) paste(counts$rows_no_id, "without an id")
+    if (!used_by_one && only > 0L) paste(format_count(only), "rated by one only"),
+    if (counts$rows_unrated > 0L) paste(format_count(counts$rows_unrated), "rated by neither"),
+    if (counts$rows_outside > 0L) paste(format_count(counts$rows_outside), "outside the window"),
+    if (counts$rows_no_time > 0L) {
+      paste(format_count(counts$rows_no_time), "without", attr(x, "time"))
+    },
+    if (counts$rows_no_id > 0L) paste(format_count(counts$rows_no_id), "without an id")
   )
   used <- counts$sessions_both + if (used_by_one) only else 0L
   paste0(
-    used, " of ", count_of(counts$rows, "row"), " used: ", counts$sessions_both, " rated by both",
+    format_count(used), " of ", count_of(counts$rows, "row"), " used: ",
+    format_count(counts$sessions_both), " rated by both",
     if (used_by_one && only > 0L) {
       paste0(
-        ", ", counts$sessions_first_only, " by ", raters[1L], " only, ",
-        counts$sessions_second_only, " by ", raters[2L], " only"
+        ", ", format_count(counts$sessions_first_only), " by ", raters[1L], " only, ",
+        format_count(counts$sessions_second_only), " by ", raters[2L], " only"
       )
     },
     ". ",
@@ -180,8 +211,13 @@ reliability_in_words <- function(reliability) {
   )
 }
 
+format_count <- function(n) {
+  format(n, big.mark = ",", scientific = FALSE)
+}
+
 format_decimal <- function(x, digits = 2L) {
-  ifelse(is.na(x), "NA", formatC(x, digits = digits, format = "f"))
+  # Rounded first and 0 added, lest -0.001 be "-0.00".
+  ifelse(is.na(x), "NA", formatC(round(x, digits) + 0, digits = digits, format = "f"))
 }
 
 # A label and its text, wrapped with a hanging indent.
@@ -205,11 +241,15 @@ title_of <- function(x) {
 
 #' @export
 print.samepage_convergence <- function(x, n = 6L, ...) {
+  if (length(absent_columns(x)) > 0L) {
+    print(as_plain_frame(x), ...)
+    return(invisible(x))
+  }
   counts <- as.list(attr(x, "counts"))
   cat(title_of(x), "\n\n", sep = "")
   cat_line("Definition", definition_in_words(x))
   cat_line("Unit", unit_in_words(x))
-  cat_line("Dyads", dyads_in_words(counts))
+  cat_line("Dyads", dyads_in_words(x, counts))
   cat_line("Sessions", sessions_in_words(x, counts))
   cat_line("Reliability", reliability_in_words(attr(x, "reliability")))
   cat("\n")
@@ -243,7 +283,7 @@ print.samepage_convergence <- function(x, n = 6L, ...) {
 #'     \item{`skewness`}{of convergence `before` and `after` the transform, by
 #'       the formula of SPSS and SAS (adjusted for the number of dyads)}
 #'     \item{`converging`}{number of dyads with a score above 0 before the
-#'       transform}
+#'       transform, `NA` for `"signed"`, whose score is no closing}
 #'     \item{`reliability`}{see [reliability()]}
 #'     \item{`score_variance`}{variance `between` dyads and mean `error`
 #'       variance}
@@ -259,6 +299,7 @@ print.samepage_convergence <- function(x, n = 6L, ...) {
 #' @export
 summary.samepage_convergence <- function(object, ...) {
   check_no_dots(...)
+  check_scores(object)
   raters <- attr(object, "raters")
   variables <- c(
     paste0("slope_", raters), paste0("early_", raters), "early_discrepancy", "development",
@@ -271,7 +312,11 @@ summary.samepage_convergence <- function(object, ...) {
         before = skewness(object$convergence_raw),
         after = skewness(object$convergence)
       ),
-      converging = sum(object$convergence_raw > 0, na.rm = TRUE),
+      converging = if (attr(object, "definition") == "signed") {
+        NA_integer_
+      } else {
+        sum(object$convergence_raw > 0, na.rm = TRUE)
+      },
       reliability = attr(object, "reliability"),
       score_variance = attr(object, "score_variance"),
       counts = attr(object, "counts"),
@@ -315,7 +360,7 @@ print.summary.samepage_convergence <- function(x, digits = 3L, ...) {
   cat(title_of(scores), "\n\n", sep = "")
   cat_line("Definition", definition_in_words(scores))
   cat_line("Unit", unit_in_words(scores))
-  cat_line("Dyads", dyads_in_words(counts))
+  cat_line("Dyads", dyads_in_words(scores, counts))
   cat_line("Sessions", sessions_in_words(scores, counts))
   window <- attr(scores, "window")
   if (!is.null(window)) {
@@ -327,9 +372,10 @@ print.summary.samepage_convergence <- function(x, digits = 3L, ...) {
   cat("\n")
   print(x$descriptives, digits = digits, row.names = FALSE)
   cat("\n")
-  if (attr(scores, "definition") != "signed") {
+  if (!is.na(x$converging)) {
+    scored <- sum(!is.na(scores$convergence_raw))
     cat_line("Converging", paste0(
-      x$converging, " of ", counts$dyads_scored, " dyads have a score above 0",
+      format_count(x$converging), " of ", count_of(scored, "dyad"), " with a score above 0",
       if (attr(scores, "transform") != "none") " before the transform", "."
     ))
   }
@@ -374,13 +420,13 @@ cat_score_notes <- function(counts, definition) {
   notes <- c(
     if (definition == "fitted") {
       paste0(
-        "The two lines do not cross within the course in ", counts$not_crossing, " of ",
-        counts$dyads_scored, " dyads. There \"fitted\" equals \"toward_zero\", given that both ",
-        "rated the same sessions."
+        "The two lines do not cross within the course in ", format_count(counts$not_crossing),
+        " of ", count_of(counts$dyads_scored, "dyad"), ". There \"fitted\" equals ",
+        "\"toward_zero\", given that both rated the same sessions."
       )
     },
     if (counts$slopes_differ > 0L) slopes_differ_in_words(counts),
-    if (counts$sign_zero > 0L) sign_zero_in_words(counts)
+    if (isTRUE(counts$sign_zero > 0L)) sign_zero_in_words(counts)
   )
   for (note in notes) {
     cat_line("Note", note)

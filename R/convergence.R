@@ -150,6 +150,8 @@ convergence <- function(formula, data, definition = "fitted", per = c("unit", "c
                         window = NULL, ...) {
   check_no_dots(...)
   call <- rlang::current_env()
+  check_given(missing(formula), "formula", call)
+  check_given(missing(data), "data", call)
   options <- list(
     definition = check_choice(definition, definitions, "definition"),
     per = check_choice(per, c("unit", "course"), "per"),
@@ -175,6 +177,19 @@ convergence <- function(formula, data, definition = "fitted", per = c("unit", "c
 }
 
 # ---- Checks ---------------------------------------------------------------
+
+check_given <- function(is_missing, arg, call) {
+  if (is_missing) {
+    stop_samepage(
+      arg,
+      c(
+        paste0("`", arg, "` must be given."),
+        i = "For example `convergence(patient + therapist ~ session | dyad, data = sessions)`."
+      ),
+      call = call
+    )
+  }
+}
 
 check_data_frame <- function(data, call) {
   if (!is.data.frame(data)) {
@@ -236,15 +251,7 @@ check_shift <- function(shift, transform, call) {
 #' The names of the result's columns, none of them taken
 #' @noRd
 score_columns <- function(spec, data_names, call) {
-  raters <- c(spec$first$name, spec$second$name)
-  columns <- c(
-    paste0("n_", raters), "n_both",
-    as.vector(rbind(
-      paste0("intercept_", raters), paste0("slope_", raters), paste0("slope_se_", raters)
-    )),
-    paste0("early_", raters), "early_discrepancy", "development",
-    "convergence", "convergence_raw", "convergence_se"
-  )
+  columns <- result_columns(c(spec$first$name, spec$second$name))
   taken <- intersect(columns, data_names)
   if (length(taken) > 0L) {
     stop_samepage(
@@ -273,8 +280,27 @@ score_columns <- function(spec, data_names, call) {
   columns
 }
 
+result_columns <- function(raters) {
+  c(
+    paste0("n_", raters), "n_both",
+    as.vector(rbind(
+      paste0("intercept_", raters), paste0("slope_", raters), paste0("slope_se_", raters)
+    )),
+    paste0("early_", raters), "early_discrepancy", "development",
+    "convergence", "convergence_raw", "convergence_se"
+  )
+}
+
 # A column of numbers; `role` is "rating" or "time".
 check_numbers <- function(x, name, role, call) {
+  if (is.matrix(x) && ncol(x) == 1L) {
+    # What scale() gives.
+    x <- x[, 1L]
+  }
+  if (is.logical(x) && is.null(dim(x)) && all(is.na(x))) {
+    # A column without any value has no type of its own.
+    return(as.double(x))
+  }
   plain <- is.numeric(x) && is.null(dim(x)) && (!is.object(x) || inherits(x, c("AsIs", "numeric")))
   if (plain) {
     return(as.double(x))
@@ -340,6 +366,9 @@ read_sessions <- function(spec, data, call) {
   rows <- .Call(C_dyad_rows, keys, time)
   if (!rows$in_order) {
     missing <- Reduce(`|`, lapply(keys, is.na))
+    if (all(missing)) {
+      stop_no_ids(names(ids), call)
+    }
     order <- do.call(base::order, c(keys, list(time, method = "radix")))
     order <- order[!missing[order]]
     time <- time[order]
@@ -360,10 +389,21 @@ read_sessions <- function(spec, data, call) {
   sessions
 }
 
+stop_no_ids <- function(names, call) {
+  stop_samepage(
+    "id",
+    c(
+      "Rows must say which dyad they belong to.",
+      x = paste0("Every row is without ", paste0("`", names, "`", collapse = " or "), ".")
+    ),
+    call = call
+  )
+}
+
 #' Integers or doubles that sort and compare as the ids do, missing as NA
 #' @noRd
 id_key <- function(id, name, call) {
-  if (!is.atomic(id) || !is.null(dim(id))) {
+  if (!is.atomic(id) || is.raw(id) || !is.null(dim(id))) {
     stop_samepage(
       "id",
       c(
@@ -454,11 +494,11 @@ check_rows <- function(rows, sessions, spec, call) {
 
 # "3", or "7/3" with a cluster, for the dyads in places `at`.
 dyad_labels <- function(ids, at) {
-  do.call(paste, c(lapply(unname(ids), function(id) as.character(id[at])), list(sep = "/")))
+  do.call(paste, c(lapply(unname(ids), function(id) id_text(id[at])), list(sep = "/")))
 }
 
 format_number <- function(x) {
-  vapply(x, format, "", digits = 15L)
+  vapply(x, format, "", digits = 15L, scientific = 15L)
 }
 
 # ---- Scores ---------------------------------------------------------------
@@ -474,7 +514,7 @@ fit_dyads <- function(sessions, options) {
 check_found <- function(found, sessions, spec, options, call) {
   totals <- found$totals
   if (totals$n_infinite > 0) {
-    stop_infinite(sessions, spec, call)
+    stop_infinite(sessions, spec, options$window, call)
   }
   if (!is.null(options$window) && totals$time_min > totals$time_max) {
     stop_samepage(
@@ -514,10 +554,14 @@ sessions_needed <- function(definition) {
   if (definition == "fitted") "two sessions from each rater" else "two sessions rated by both"
 }
 
-stop_infinite <- function(sessions, spec, call) {
+stop_infinite <- function(sessions, spec, window, call) {
   values <- list(sessions$time, sessions$first, sessions$second)
   names(values) <- c(spec$time$name, spec$first$name, spec$second$name)
-  infinite <- lapply(values, is.infinite)
+  used <- !is.na(sessions$time)
+  if (!is.null(window)) {
+    used <- used & sessions$time >= window[1L] & sessions$time <= window[2L]
+  }
+  infinite <- lapply(values, function(x) is.infinite(x) & used)
   infinite <- infinite[vapply(infinite, any, NA)]
   dyads <- unique(findInterval(which(Reduce(`|`, infinite)) - 1L, sessions$starts))
   columns <- paste0("`", names(infinite), "`")
@@ -575,7 +619,8 @@ assemble_scores <- function(found, sessions, spec, columns, options, shift, call
     window = options$window,
     reliability = reliability$reliability,
     score_variance = reliability$variance,
-    counts = count_sessions(found, sessions)
+    counts = count_sessions(found, sessions, options$definition),
+    sessions = sessions[c("time", "first", "second", "starts", "ids")]
   )
 }
 
@@ -616,7 +661,7 @@ apply_transform <- function(raw, transform, shift, ids, call) {
   list(scores = log(shifted), divisor = shifted, shift = shift)
 }
 
-count_sessions <- function(found, sessions) {
+count_sessions <- function(found, sessions, definition) {
   totals <- found$totals
   score <- found$scores$convergence
   counts <- c(
@@ -631,10 +676,10 @@ count_sessions <- function(found, sessions) {
     dyads = length(score),
     dyads_scored = sum(!is.na(score)),
     dyads_with_se = sum(!is.na(found$scores$convergence_se)),
-    not_crossing = totals$n_not_crossing,
-    crossing = totals$n_crossing,
+    not_crossing = if (definition == "fitted") totals$n_not_crossing else NA,
+    crossing = if (definition == "fitted") totals$n_crossing else NA,
     slopes_differ = totals$n_slopes_differ,
-    sign_zero = totals$n_sign_zero
+    sign_zero = if (definition == "toward_zero") totals$n_sign_zero else NA
   )
   storage.mode(counts) <- "integer"
   counts
@@ -658,10 +703,11 @@ inform_scores <- function(scores) {
     inform_samepage("rows_dropped", paste0("Left out: ", paste(dropped, collapse = ", "), "."))
   }
   inform_unscored(scores)
+  inform_no_se(scores)
   if (counts$slopes_differ > 0L) {
     inform_samepage("slopes_differ", slopes_differ_in_words(counts))
   }
-  if (counts$sign_zero > 0L) {
+  if (isTRUE(counts$sign_zero > 0L)) {
     inform_samepage("sign_zero", sign_zero_in_words(counts))
   }
 }
@@ -692,11 +738,44 @@ inform_unscored <- function(scores) {
   }
 }
 
+inform_no_se <- function(scores) {
+  ids <- as.list(scores)[c(attr(scores, "cluster"), attr(scores, "dyad"))]
+  fitted <- attr(scores, "definition") == "fitted"
+  usable <- if (fitted) {
+    pmin(scores[[paste0("n_", attr(scores, "raters")[1L])]],
+         scores[[paste0("n_", attr(scores, "raters")[2L])]])
+  } else {
+    scores$n_both
+  }
+  without <- !is.na(scores$convergence) & is.na(scores$convergence_se)
+  few <- without & usable < 3L
+  if (any(few)) {
+    inform_samepage(
+      "no_se",
+      paste0(
+        count_of(sum(few), "dyad"), " with a score but without a standard error, which takes ",
+        "three sessions ", if (fitted) "from each rater" else "rated by both", ": ",
+        some_of(dyad_labels(ids, which(few))), "."
+      )
+    )
+  }
+  together <- fitted & without & !few
+  if (any(together)) {
+    inform_samepage(
+      "no_se",
+      paste0(
+        count_of(sum(together), "dyad"), " whose two lines lie on each other, with the score 0 ",
+        "and without a standard error: ", some_of(dyad_labels(ids, which(together))), "."
+      )
+    )
+  }
+}
+
 slopes_differ_in_words <- function(counts) {
   paste0(
-    "In ", count_of(counts$slopes_differ, "dyad"), " of ", counts$dyads, " the raters missed ",
-    "different sessions, so that the difference of their slopes is not the slope of their ",
-    "difference."
+    "In ", count_of(counts$slopes_differ, "dyad"), " of ", format_count(counts$dyads),
+    " the raters missed different sessions, so that the difference of their slopes is not the ",
+    "slope of their difference."
   )
 }
 

@@ -33,11 +33,32 @@ parse_raters <- function(formula, call = rlang::caller_env()) {
     dyad = named_part(design$dyad),
     cluster = if (!is.null(design$cluster)) named_part(design$cluster)
   )
-  names <- c(parts$first$name, parts$second$name)
-  if (names[1L] == names[2L]) {
-    stop_raters(formula, "left", paste0("the same rater twice, `", names[1L], "`"), call)
-  }
+  check_distinct(parts, call)
   parts
+}
+
+# A part that stands in two places is a slip, and would name two columns of the
+# result alike.
+check_distinct <- function(parts, call) {
+  name_of <- function(part) parts[[part]]$name
+  formula <- parts$formula
+  if (name_of("first") == name_of("second")) {
+    stop_raters(formula, "left", paste0("the same rater twice, `", name_of("first"), "`"), call)
+  }
+  for (rater in c("first", "second")) {
+    if (name_of(rater) == name_of("time")) {
+      stop_raters(formula, "time", paste0("a rater, `", name_of(rater), "`"), call)
+    }
+  }
+  for (part in c("first", "second", "time")) {
+    if (name_of(part) %in% c(name_of("dyad"), name_of("cluster"))) {
+      found <- paste0("`", name_of(part), "`, which is the ", if (part == "time") part else "rater")
+      stop_raters(formula, "dyad", found, call)
+    }
+  }
+  if (identical(name_of("dyad"), name_of("cluster"))) {
+    stop_raters(formula, "dyad", paste0("the same id twice, `", name_of("dyad"), "`"), call)
+  }
 }
 
 split_raters <- function(formula, call) {
@@ -154,6 +175,19 @@ evaluate_part <- function(part, data, formula, call) {
       stop_no_column(variable, names(data), call)
     }
   }
+  twice <- intersect(all.vars(part$expr), names(data)[duplicated(names(data))])
+  if (length(twice) > 0L) {
+    stop_samepage(
+      "column",
+      c(
+        "`formula` must name columns of `data` that are there once.",
+        x = paste0("More than one column is named `", twice[1L], "`."),
+        i = "Rename or remove one of them first."
+      ),
+      column = twice[1L],
+      call = call
+    )
+  }
   if (is.symbol(part$expr)) {
     return(data[[part$name]])
   }
@@ -175,7 +209,9 @@ evaluate_part <- function(part, data, formula, call) {
       "formula",
       c(
         paste0("`", part$name, "` in `formula` must give one value per row."),
-        x = paste0("Found ", length(values), " values for ", nrow(data), " rows.")
+        x = paste0(
+          "Found ", count_of(length(values), "value"), " for ", count_of(nrow(data), "row"), "."
+        )
       ),
       call = call
     )
@@ -203,7 +239,7 @@ stop_no_column <- function(variable, columns, call) {
 # Names within a few letters of one that does not exist, nearest first.
 near_names <- function(name, candidates) {
   distance <- utils::adist(name, candidates, ignore.case = TRUE)[1L, ]
-  near <- distance <= max(1, floor(nchar(name) / 3))
+  near <- distance <= ceiling(nchar(name) / 3)
   utils::head(candidates[near][order(distance[near])], 3L)
 }
 

@@ -81,7 +81,7 @@ sample_reliability <- function(found, scores, scale, sessions, options) {
 #' Variance of the slopes and of the residuals in the mixed model
 #' `discrepancy ~ time + (time | dyad)`
 #'
-#' Both NA where the model cannot be fitted, as with fewer than three dyads.
+#' Both NA where the model cannot be fitted, as with one dyad.
 #' @noRd
 discrepancy_slope_variance <- function(sessions, window) {
   used <- !is.na(sessions$first) & !is.na(sessions$second) & !is.na(sessions$time)
@@ -120,11 +120,14 @@ between_reliability <- function(scores, error_variance) {
 }
 
 pooled_reliability <- function(tau2, error_variance) {
-  # 0 / 0: all scores equal and without error, which says nothing on reliability.
   share <- tau2 / (tau2 + error_variance)
+  # 0 / 0: all scores equal and without error, which says nothing on reliability.
+  unknown <- length(share) == 0L || anyNA(share)
   list(
-    reliability = c(convergence = if (anyNA(share)) NA_real_ else mean(share)),
-    variance = c(between = tau2, error = mean(error_variance))
+    reliability = c(convergence = if (unknown) NA_real_ else mean(share)),
+    variance = c(
+      between = tau2, error = if (length(share) == 0L) NA_real_ else mean(error_variance)
+    )
   )
 }
 

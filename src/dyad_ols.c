@@ -285,7 +285,8 @@ static double fitted_score(const rows *data, const dyad *d, sp_dyad_totals *tota
         }
         end = sign;
     }
-    if (start * end < 0) {
+    /* Lines that meet at the first session part from there, and "toward_zero" says 0 of them. */
+    if (start * end < 0 || (start == 0 && end != 0)) {
         totals->n_crossing++;
     } else {
         totals->n_not_crossing++;

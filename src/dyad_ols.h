@@ -42,7 +42,7 @@ typedef struct {
     double time_min, time_max;                                        /* of the sessions used */
     double n_both, n_first_only, n_second_only, n_unrated, n_outside; /* sessions */
     int n_infinite;      /* rated sessions with an infinite time or rating */
-    int n_not_crossing;  /* dyads whose two lines do not cross within their course */
+    int n_not_crossing;  /* dyads whose two lines do not cross or part within their course */
     int n_crossing;      /* dyads whose two lines do */
     int n_slopes_differ; /* slope of P minus slope of T is not the slope of D */
     int n_sign_zero;     /* line of D exactly 0 at the first session rated by both */
