@@ -105,6 +105,10 @@ test_terms <- function(fit, type, basis) {
 term_contrasts <- function(fit, type, basis) {
   terms <- component(fit, "terms")
   labels <- attr(terms, "term.labels")
+  # Of a single term all types test the same; lmerTest then writes it as type I does.
+  if (length(labels) == 1L && basis == "first") {
+    type <- "I"
+  }
   x <- stats::model.matrix(fit)[, names(component(fit, "beta")), drop = FALSE]
   coded <- recoded_columns(fit, basis, centred = type == "III")
   map <- qr.coef(qr(coded$x), x)
@@ -140,7 +144,7 @@ term_contrasts <- function(fit, type, basis) {
 recoded_columns <- function(fit, basis, centred) {
   terms <- stats::delete.response(component(fit, "terms"))
   frame <- component(fit, "frame")
-  factors <- intersect(names(component(fit, "contrasts")), names(frame))
+  factors <- intersect(as.character(names(component(fit, "contrasts"))), names(frame))
   coding <- lapply(rlang::set_names(factors), function(name) {
     column <- frame[[name]]
     levels <- if (is.factor(column)) levels(column) else sort(unique(as.character(column)))

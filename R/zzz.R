@@ -1,6 +1,12 @@
 .onLoad <- function(libname, pkgname) {
-  if (isNamespaceLoaded("lme4")) {
-    register_lme4_methods()
+  register_when_loaded("lme4", register_lme4_methods)
+  register_when_loaded("emmeans", register_emmeans_methods)
+}
+
+# Methods on the generics of a package that need not be there.
+register_when_loaded <- function(package, register) {
+  if (isNamespaceLoaded(package)) {
+    register()
   }
-  setHook(packageEvent("lme4", "onLoad"), register_lme4_methods)
+  setHook(packageEvent(package, "onLoad"), register)
 }
