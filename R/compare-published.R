@@ -470,7 +470,8 @@ as_printed <- function(rows) {
   decimals <- nchar(ifelse(
     grepl(".", rows$published, fixed = TRUE), sub("^.*[.]", "", rows$published), ""
   ))
-  text <- number_text(rows$value, decimals)
+  text <- ifelse(is.na(rows$value), "--", sprintf("%.*f", decimals, rows$value))
+  text <- sub("^-(0[.]?0*)$", "\\1", text)
   bound <- startsWith(rows$published, "<") & !is.na(rows$value)
   below <- bound & rows$mark %in% "equal"
   text[below] <- rows$published[below]
