@@ -1,0 +1,58 @@
+# Designs for the C core, and its comparison with the dense reference of helper-reference.R.
+
+core_block <- function(columns, level = 1L) {
+  list(
+    level = as.integer(level), columns = as.integer(columns),
+    names = paste0("z", columns), group = c("dyad", "therapist", "site")[level]
+  )
+}
+
+core_reduced <- function(design) {
+  design$levels <- lapply(seq_along(design$groups), function(l) {
+    list(name = c("dyad", "therapist", "site")[l], n_units = max(design$groups[[l]]))
+  })
+  reduce_design(design, lmm_control())
+}
+
+# Largest relative difference, each number measured against the largest of its
+# kind: an information of 1e-3 next to one of 1e3 has no digits of its own.
+apart <- function(x, y) {
+  x <- as.vector(x)
+  y <- as.vector(y)
+  stopifnot(length(x) == length(y))
+  size <- max(abs(y))
+  max(abs(x - y)) / if (size > 0) size else 1
+}
+
+expect_as_reference <- function(design, blocks, parameters, tolerance = tol$algebra) {
+  reduced <- core_reduced(design)
+  for (reml in c(TRUE, FALSE)) {
+    ours <- evaluate_reduced(reduced, blocks, parameters, reml)
+    truth <- reference_evaluate(design, blocks, parameters, reml)
+    pieces <- c(
+      "criterion", "gradient", "observed", "expected", "average", "beta", "vcov", "dvcov"
+    )
+    for (piece in pieces) {
+      difference <- apart(ours[[piece]], truth[[piece]])
+      expect_lt(difference, tolerance, label = paste(piece, if (reml) "REML" else "ML"))
+    }
+  }
+  ours <- ranef_reduced(reduced, blocks, parameters)
+  truth <- reference_ranef(design, blocks, parameters)
+  for (l in seq_along(truth)) {
+    if (length(truth[[l]]$mean) == 0L) next
+    expect_lt(apart(ours[[l]]$mean, truth[[l]]$mean), tolerance)
+    expect_lt(apart(ours[[l]]$variance, truth[[l]]$variance), tolerance)
+  }
+}
+
+# Kenward and Roger's adjusted covariance with either information.
+expect_adjustment <- function(design, blocks, parameters) {
+  ours <- core_reduced(design)
+  at <- reference_evaluate(design, blocks, parameters)
+  for (information in c("expected", "observed")) {
+    truth <- reference_kenward_roger(design, blocks, parameters, information = information)$vcov
+    adjustment <- adjust_reduced(ours, blocks, parameters, solve(at[[information]]))
+    expect_lt(apart(at$vcov + adjustment, truth), tol$algebra)
+  }
+}
