@@ -9,7 +9,7 @@
 #' * as given by the user: `call`, `formula`, `method`, `df`, `information`, `control`, `frame`;
 #' * of the design: `x_names` (all columns), `kept`, `aliased`, `assign`,
 #'   `contrasts`, `xlevels`, `z_names`, `groups`, `levels`, `blocks`, `groupings`,
-#'   `random`;
+#'   `crossed`, `random`;
 #' * of the data: `n`, `rank` (of X), `terms`, `na_action`, `response`, `weights`,
 #'   `offset`, `n_units` (named by level, innermost first), `reduced`, `cache` (an
 #'   environment for what refits share);
@@ -46,6 +46,7 @@ component <- function(fit, name) {
     groups = ,
     levels = ,
     groupings = ,
+    crossed = ,
     random = ,
     blocks = design[[name]],
     n = .subset2(fit, "reduced")$n,

@@ -6,7 +6,7 @@ reduce_design <- function(design, control) {
   n_units <- vapply(design$levels, function(level) level$n_units, 0L)
   .Call(
     C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights,
-    control$rank_tolerance
+    control$rank_tolerance, isTRUE(design$crossed)
   )
 }
 
@@ -32,11 +32,19 @@ adjust_reduced <- function(reduced, blocks, parameters, covariance) {
 }
 
 # What replaying the reduction on another response needs of the design.
-replay_design <- function(design, reduced) {
+replay_design <- function(design, reduced, control) {
+  if (isTRUE(design$crossed)) {
+    return(list(design = design, control = control))
+  }
   .Call(C_lmm_replay, design$X, design$Z, design$groups[[1L]], design$weights, reduced)
 }
 
-# The reduced data with another response (double, minus its offset).
+# The reduced data with another response (double, minus its offset). Crossed designs are reduced
+# anew: what that costs is little beside the fit.
 respond_reduced <- function(reduced, replay, y) {
+  if (!is.null(reduced$crossed)) {
+    replay$design$y <- y
+    return(reduce_design(replay$design, replay$control))
+  }
   .Call(C_lmm_respond, reduced, replay, y)
 }

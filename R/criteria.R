@@ -180,7 +180,8 @@ check_parameters <- function(fit, par, call = rlang::caller_env()) {
 #'   on a boundary, in words, or `""`), `reason` (why a fit failed, in words, or
 #'   `""`), `gradient` (the largest absolute derivative of the criterion, each in
 #'   units of its parameter's standard error, over the parameters not at a
-#'   boundary) and `iterations`. It prints as a sentence.
+#'   boundary), `iterations` and `path`: in a sentence, how the equations were
+#'   solved. It prints as a sentence.
 #' @family fit criteria
 #' @examples
 #' fit <- lmm(distance ~ I(age - 11) + (I(age - 11) | Subject), data = nlme::Orthodont)
@@ -207,7 +208,8 @@ fit_status <- function(fit) {
       )),
       reason = failure_phrase(component(fit, "reason")),
       gradient = scaled_gradient(fit),
-      iterations = component(fit, "iterations")
+      iterations = component(fit, "iterations"),
+      path = path_phrase(fit)
     ),
     class = "samepage_fit_status"
   )
@@ -255,6 +257,22 @@ failure_phrase <- function(reason) {
     "no further step lowers the criterion although one should",
     "the data do not determine all covariance parameters"
   )[reason + 1L]
+}
+
+# Which path of the core ran.
+path_phrase <- function(fit) {
+  levels <- component(fit, "n_units")
+  names <- paste0(names(levels), " (", levels, ")")
+  if (component(fit, "crossed")) {
+    return(paste0(
+      "The groupings ", paste(names, collapse = ", "), " are crossed: the general path solved all ",
+      "random effects but those of ", names(levels)[1L], " as one dense system."
+    ))
+  }
+  if (length(levels) == 1L) {
+    return(paste0("One level, ", names, ": each unit was solved on its own."))
+  }
+  paste0("Nested levels, ", paste(names, collapse = " within "), ": solved level by level.")
 }
 
 scaled_gradient <- function(fit) {

@@ -15,7 +15,7 @@ build_design <- function(spec, frame, contrasts = NULL) {
   fixed <- design_columns(attr(frame, "terms"), frame, contrasts)
   n <- .row_names_info(frame, 2L)
   groupings <- code_groupings(spec$terms, frame)
-  levels <- nest_groupings(groupings, frame)
+  levels <- arrange_levels(groupings)
   groupings <- levels$groupings
   random <- random_blocks(spec$terms, groupings, frame)
   y <- .subset2(frame, 1L)
@@ -30,6 +30,7 @@ build_design <- function(spec, frame, contrasts = NULL) {
     groups = levels$groups,
     weights = .subset2(frame, "(weights)"),
     levels = levels$levels,
+    crossed = levels$crossed,
     blocks = random$blocks,
     offset = offset,
     x_names = fixed$names,
@@ -218,56 +219,38 @@ unit_order <- function(frame, parts, first) {
   do.call(order, lapply(parts, function(part) frame[[part]][first]))
 }
 
-#' Nested levels, innermost first, from the groupings
+#' Levels from the groupings, the one with most units first
 #'
-#' Each unit of a level must lie in one unit of the next; two groupings with the
-#' same partition are one level.
+#' Two groupings with the same partition are one level. When each unit of a level
+#' lies in one unit of the next, the levels are nested, innermost first; otherwise
+#' they are crossed.
 #'
 #' @returns A list: `groups` (list of codes), `levels` (`name`, `n_units`),
-#'   `groupings` (as given, without codes, with `level`).
+#'   `groupings` (as given, without codes, with `level`), `crossed`.
 #' @noRd
-nest_groupings <- function(groupings, frame) {
+arrange_levels <- function(groupings) {
   n_units <- vapply(groupings, function(grouping) grouping$n_units, integer(1))
   order <- order(-n_units)
   groups <- list()
   levels <- list()
+  crossed <- FALSE
   inner <- NULL
   for (i in order) {
     grouping <- groupings[[i]]
-    if (!is.null(inner)) {
-      parent <- grouping$codes[inner$first]
-      if (!identical(parent[inner$codes], grouping$codes)) {
-        stop_crossed(inner, grouping, parent, frame)
-      }
+    # Codes are by first appearance, so equal partitions have equal codes.
+    level <- which(vapply(groups, identical, logical(1), grouping$codes))
+    if (length(level) == 0L) {
+      crossed <- crossed ||
+        !is.null(inner) && !identical(grouping$codes[inner$first][inner$codes], grouping$codes)
+      level <- length(levels) + 1L
+      groups[[level]] <- grouping$codes
+      levels[[level]] <- list(name = grouping$name, n_units = grouping$n_units)
+      inner <- grouping
     }
-    if (is.null(inner) || inner$n_units > grouping$n_units) {
-      groups[[length(groups) + 1L]] <- grouping$codes
-      levels[[length(levels) + 1L]] <- list(name = grouping$name, n_units = grouping$n_units)
-    }
-    inner <- grouping
-    groupings[[i]]$level <- length(levels)
+    groupings[[i]]$level <- level
     groupings[[i]]$codes <- NULL
   }
-  list(groups = groups, levels = levels, groupings = groupings[order])
-}
-
-stop_crossed <- function(inner, outer, parent, frame) {
-  apart <- unique(inner$codes[parent[inner$codes] != outer$codes])
-  stop_samepage("crossed", c(
-    paste0(
-      "Each unit of `", inner$name, "` must lie in one unit of `", outer$name,
-      "`: crossed groupings are not supported yet."
-    ),
-    x = paste0(
-      count_of(length(apart), "unit"), " of `", inner$name, "` ",
-      if (length(apart) == 1L) "occurs" else "occur", " in several: ",
-      some_of(unit_labels(frame, inner$parts, inner$first[utils::head(apart, 6L)])), "."
-    ),
-    i = paste0(
-      "If the ids of `", inner$name, "` start anew in each `", outer$name,
-      "`, write (... | ", outer$name, "/", inner$name, ")."
-    )
-  ))
+  list(groups = groups, levels = levels, groupings = groupings[order], crossed = crossed)
 }
 
 #' Blocks of the random-effects terms and the union of their columns
@@ -329,6 +312,9 @@ split_columns <- function(x) {
 #' @noRd
 check_random <- function(design) {
   blocks <- design$blocks
+  if (design$crossed) {
+    check_crossed_size(design)
+  }
   for (i in seq_along(blocks)) {
     block <- blocks[[i]]
     n_units <- design$levels[[block$level]]$n_units
@@ -358,6 +344,31 @@ check_random <- function(design) {
     }
   }
   check_unit_sizes(design)
+}
+
+# The general path works with square matrices of this size.
+crossed_size <- function(design) {
+  size <- vapply(design$blocks, function(block) {
+    if (block$level == 1L) 0 else length(block$columns) * design$levels[[block$level]]$n_units
+  }, numeric(1))
+  sum(size)
+}
+
+check_crossed_size <- function(design, largest = 20000) {
+  size <- crossed_size(design)
+  if (size > largest) {
+    name <- function(level) paste0("`", level$name, "`")
+    stop_samepage("crossed_size", c(
+      paste0(
+        "Crossed groupings other than ", name(design$levels[[1L]]),
+        " must have at most ", largest, " random effects in all: they are solved as one dense system."
+      ),
+      x = paste0(
+        "Found ", size, " (", paste(vapply(design$levels[-1L], name, ""), collapse = ", "), ")."
+      ),
+      i = "lme4::lmer() solves such designs with sparse matrices."
+    ))
+  }
 }
 
 # With few rows per unit the variances of the random effects and of the residuals

@@ -24,6 +24,11 @@
 #' polynomials and splines (`poly(x, 2)`, `splines::ns(x, 3)`) may stand in the
 #' fixed part.
 #'
+#' Groupings may also be crossed, as when a patient is seen by two therapists:
+#' `(1 \| patient) + (1 \| therapist)`. Such models take a general path, exact as
+#' well but slower: its time grows with the third power of the number of random
+#' effects outside the largest grouping. `fit_status(fit)$path` says which path ran.
+#'
 #' @section What is computed:
 #' The likelihood is maximised with its exact first and second derivatives. A
 #' covariance matrix of random effects that is singular at the optimum (a variance

@@ -316,7 +316,8 @@ frame_offset <- function(fit, frame) {
 #' With c the covariances of a row's random part with the fit's rows, V their
 #' covariance matrix and L = c V^-1, the error of x'beta + z'b has the variance
 #' z'Gz - L c' + (x - L X) Phi (x - L X)'. V is block-diagonal over the units of the
-#' outermost level, so each such unit is solved on its own.
+#' outermost level, so each such unit is solved on its own; crossed units tie all
+#' rows together.
 #' @noRd
 prediction_errors <- function(fit, frame, used, codes) {
   x <- fixed_matrix(fit, frame)
@@ -341,7 +342,12 @@ prediction_errors <- function(fit, frame, used, codes) {
   all_z <- random_matrix(fit, fitted)
   residual <- component(fit, "residual_variance")
   weights <- component(fit, "weights")
-  outermost <- groups[[length(groups)]]
+  outermost <- if (component(fit, "crossed")) {
+    check_dense_rows(length(groups[[1L]]))
+    rep.int(1L, length(groups[[1L]]))
+  } else {
+    groups[[length(groups)]]
+  }
   # The outermost unit in which each row's known units lie, 0 when it has none.
   outer_unit <- integer(nrow(x))
   for (i in seq_along(used)) {
@@ -371,4 +377,17 @@ prediction_errors <- function(fit, frame, used, codes) {
     variance[new] <- variance[new] - rowSums(share * shared)
   }
   sqrt(pmax(variance + rowSums((x %*% phi) * x), 0))
+}
+
+check_dense_rows <- function(n, most = 5000L) {
+  if (n > most) {
+    stop_samepage("crossed_size", c(
+      paste0(
+        "Standard errors of predictions with crossed random effects need a fit of at most ", most,
+        " rows."
+      ),
+      x = paste0("Found ", count_of(n, "row"), "."),
+      i = "With re.form = NA they are had for any number of rows."
+    ))
+  }
 }

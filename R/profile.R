@@ -44,11 +44,11 @@ profile_coefficient <- function(fit, j, error, target) {
   design <- list(
     X = x[, -j, drop = FALSE], y = y, Z = random_matrix(fit, frame),
     groups = component(fit, "groups"), weights = component(fit, "weights"),
-    levels = component(fit, "levels")
+    levels = component(fit, "levels"), crossed = component(fit, "crossed")
   )
   control <- component(fit, "control")
   reduced <- reduce_design(design, control)
-  replay <- replay_design(design, reduced)
+  replay <- replay_design(design, reduced, control)
   estimate <- component(fit, "beta")[[j]]
   lowest <- component(fit, "criterion")
   # The core looks for further minima itself.

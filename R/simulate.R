@@ -148,10 +148,13 @@ kept_replay <- function(fit) {
     made <- frame_columns(terms, frame, component(fit, "contrasts"))
     design <- list(
       X = as_columns(made$columns, .row_names_info(frame, 2L)), Z = random_matrix(fit, frame),
-      groups = component(fit, "groups"), weights = component(fit, "weights")
+      groups = component(fit, "groups"), weights = component(fit, "weights"),
+      levels = component(fit, "levels"), crossed = component(fit, "crossed")
     )
     cache$offset <- frame_offset(fit, frame)
-    cache$replay <- replay_design(design, component(fit, "reduced"))
+    cache$replay <- replay_design(
+      design, component(fit, "reduced"), component(fit, "control")
+    )
   }
   cache
 }

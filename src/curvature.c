@@ -1,4 +1,5 @@
 #include "curvature.h"
+#include "crossed.h"
 #include "linalg.h"
 #include <string.h>
 
@@ -30,6 +31,9 @@ static size_t widest(const sp_model *model) {
 enum { N_SQUARES = 18, N_ROWS = 5 };
 
 size_t sp_curvature_work_size(const sp_reduced *data, const sp_model *model) {
+    if (data->crossed) {
+        return 0;
+    }
     size_t q = (size_t)data->q, d = (size_t)data->d, m = widest(model);
     return n_nodes_above(data) * 2 * (q * q + q * d) + N_SQUARES * m * m + N_ROWS * q * d;
 }
@@ -289,6 +293,10 @@ sp_status sp_reml_curvature(const sp_reduced *data, const sp_model *model, const
                             const sp_reml_work *work, int n_directions,
                             const sp_direction *directions, const double *weights, double *memory,
                             double *packed) {
+    if (data->crossed) {
+        return sp_crossed_curvature(data, model, point, work->crossed, n_directions, directions,
+                                    weights, packed);
+    }
     size_t size = sp_packed_size(data->d), nodes = n_nodes_above(data);
     size_t qq = (size_t)data->q * data->q, qd = (size_t)data->q * data->d;
     node_jets jets = {memory, memory + nodes * qq, memory + 2 * nodes * qq,

@@ -16,7 +16,8 @@ SEXP r_dyad_ols(SEXP starts, SEXP time, SEXP first, SEXP second, SEXP definition
 SEXP r_between_variance(SEXP y, SEXP v);
 
 /* r_lmm.c */
-SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights, SEXP tolerance);
+SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights, SEXP tolerance,
+                SEXP crossed);
 SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list);
 SEXP lmm_evaluate(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP reml);
 SEXP lmm_adjustment(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP covariance);

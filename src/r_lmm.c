@@ -1,5 +1,6 @@
 /* The SEXP layer of the mixed model: reads arguments, allocates, calls the core once, builds the
  * list that design/structure.md describes. No arithmetic beyond changing 1-based into 0-based. */
+#include "crossed.h"
 #include "inference.h"
 #include "linalg.h"
 #include "pattern.h"
@@ -38,6 +39,7 @@ enum {
     RED_SUM_LOG_WEIGHTS,
     RED_ALIASED,
     RED_ALIAS_COEF,
+    RED_CROSSED,
     RED_LENGTH
 };
 
@@ -66,6 +68,7 @@ static const char *const reduced_names[] = {"n",
                                             "sum_log_weights",
                                             "aliased",
                                             "alias_coef",
+                                            "crossed",
                                             ""};
 
 static int check_interrupt(void *unused) {
@@ -186,7 +189,60 @@ static void put_patterns(SEXP out, int n_units, int n_levels, int q, int d) {
     }
 }
 
-SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights, SEXP tolerance) {
+enum { CROSSED_START, CROSSED_OUTER, CROSSED_U, CROSSED_A, CROSSED_B, CROSSED_LENGTH };
+
+/* The pieces of crossed.h: the outer groupings are those after the first. */
+static void put_crossed(SEXP out, const sp_rows *rows, SEXP groups, const int *n_units, int largest,
+                        const sp_fixed *fixed, const int *kept, const double *Rx,
+                        const double *coef) {
+    const char *names[] = {"start", "outer", "u", "A", "b", ""};
+    SEXP crossed = Rf_mkNamed(VECSXP, names);
+    SET_VECTOR_ELT(out, RED_CROSSED, crossed);
+    size_t n = (size_t)rows->n, m = (size_t)rows->n_units, q = (size_t)rows->q;
+    int n_levels = (int)Rf_xlength(groups) - 1, n_outer = 0;
+    const int *codes[SP_MAX_LEVELS];
+    for (int l = 0; l < n_levels; l++) {
+        codes[l] = INTEGER(VECTOR_ELT(groups, l + 1));
+        n_outer += n_units[l + 1];
+    }
+    int *order = allocate_ints(n), *start = allocate_ints(m + 1);
+    double *reflectors = allocate(sp_reflectors_size(rows->n, rows->n_units, rows->q));
+    double *Xfree = allocate(n * rows->p);
+    stop_on(sp_keep_reflectors(rows, order, start, reflectors, Xfree,
+                               allocate((size_t)largest * (q + rows->p + 1)),
+                               allocate_ints((size_t)largest), check_interrupt, NULL));
+    int *outer = allocate_ints(n * n_levels), *stamp = allocate_ints((size_t)n_outer);
+    int *meeting_start = INTEGER(put_ints(crossed, CROSSED_START, m + 1));
+    int n_meetings = sp_find_meetings(rows->n_units, order, start, n_levels, codes, n_units + 1,
+                                      meeting_start, outer, stamp);
+    int most = 0;
+    for (size_t i = 0; i < m; i++) {
+        int here = meeting_start[i + 1] - meeting_start[i];
+        most = here > most ? here : most;
+    }
+    memcpy(INTEGER(put_ints(crossed, CROSSED_OUTER, (size_t)n_meetings)), outer,
+           (size_t)n_meetings * sizeof(int));
+    double *u = REAL(put_doubles(crossed, CROSSED_U, q * q * n_meetings));
+    size_t side = q * n_outer;
+    double *A = REAL(put_doubles(crossed, CROSSED_A, side * side));
+    double *b = REAL(put_doubles(crossed, CROSSED_B, side * (fixed->rank + 1)));
+    stop_on(sp_cross_rows(rows, order, start, reflectors, Xfree, fixed, kept, Rx, coef, n_levels,
+                          codes, n_units + 1, meeting_start, outer, u, A, b,
+                          allocate(sp_cross_work_size(largest, rows->q, rows->p, most)), stamp,
+                          check_interrupt, NULL));
+}
+
+/* Nothing is shared on the general path, and there are no cells. */
+static void put_no_patterns(SEXP out) {
+    put_ints(out, RED_ITEM_UNIT, 0);
+    put_doubles(out, RED_ITEM_COUNT, 0);
+    SET_VECTOR_ELT(out, RED_N_SHARED, Rf_ScalarInteger(0));
+    put_doubles(out, RED_B, 0);
+}
+
+SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights, SEXP tolerance,
+                SEXP crossed) {
+    int is_crossed = arg_flag(crossed, "crossed");
     if (Rf_xlength(y) < 1 || Rf_xlength(y) > INT_MAX) {
         Rf_error("internal error: `y` must have 1 to 2^31 - 1 elements");
     }
@@ -198,7 +254,9 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     for (int l = 0; l < n_levels; l++) {
         arg_ints(VECTOR_ELT(groups, l), (size_t)n, 1, level_size[l], "groups");
     }
-    check_all_occur(n, INTEGER(VECTOR_ELT(groups, n_levels - 1)), level_size[n_levels - 1]);
+    for (int l = is_crossed ? 0 : n_levels - 1; l < n_levels; l++) {
+        check_all_occur(n, INTEGER(VECTOR_ELT(groups, l)), level_size[l]);
+    }
     const double rank_tolerance = arg_double(tolerance, "tolerance");
     sp_rows rows;
     rows.n = n;
@@ -227,9 +285,9 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     }
     Rf_setAttrib(out, R_NamesSymbol, names);
     SET_VECTOR_ELT(out, RED_N_NODES, Rf_duplicate(n_units));
-    SEXP parents = Rf_allocVector(VECSXP, n_levels - 1);
+    SEXP parents = Rf_allocVector(VECSXP, is_crossed ? 0 : n_levels - 1);
     SET_VECTOR_ELT(out, RED_PARENTS, parents);
-    for (int l = 0; l + 1 < n_levels; l++) {
+    for (int l = 0; l < (int)Rf_xlength(parents); l++) {
         SEXP parent = Rf_allocVector(INTSXP, level_size[l]);
         SET_VECTOR_ELT(parents, l, parent);
         find_parents(n, INTEGER(VECTOR_ELT(groups, l)), INTEGER(VECTOR_ELT(groups, l + 1)),
@@ -287,12 +345,47 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
         memcpy(REAL(VECTOR_ELT(out, RED_ALIAS_COEF)) + (size_t)p * j, alias + (size_t)p_all * j,
                (size_t)p * sizeof(double));
     }
-    put_patterns(out, m, n_levels, q, d);
+    if (is_crossed) {
+        put_crossed(out, &rows, groups, level_size, largest, &fixed, kept, Rx, coef);
+        put_no_patterns(out);
+    } else {
+        put_patterns(out, m, n_levels, q, d);
+    }
     UNPROTECT(2);
     return out;
 }
 
 /* ---- reading the reduced data and the blocks ------------------------------------------------ */
+
+static void read_crossed(SEXP list, sp_reduced *data) {
+    data->crossed = NULL;
+    if (Rf_isNull(list)) {
+        return;
+    }
+    if (TYPEOF(list) != VECSXP || Rf_length(list) != CROSSED_LENGTH) {
+        Rf_error("internal error: `crossed` must be what lmm_reduce() answered");
+    }
+    sp_crossed *crossed = (sp_crossed *)R_alloc(1, sizeof(sp_crossed));
+    size_t q = (size_t)data->q, m = (size_t)data->n_units;
+    size_t n_meetings = (size_t)Rf_xlength(VECTOR_ELT(list, CROSSED_OUTER));
+    crossed->n_outer = 0;
+    for (int l = 1; l < data->n_levels; l++) {
+        crossed->n_outer += data->n_nodes[l];
+    }
+    size_t side = q * (size_t)crossed->n_outer;
+    crossed->start = arg_sorted_ints(VECTOR_ELT(list, CROSSED_START), m + 1, 0, INT_MAX, "start");
+    if ((size_t)crossed->start[m] != n_meetings) {
+        Rf_error("internal error: number of meetings");
+    }
+    crossed->outer =
+        arg_ints(VECTOR_ELT(list, CROSSED_OUTER), n_meetings, 0, crossed->n_outer - 1, "outer");
+    crossed->u = arg_doubles(VECTOR_ELT(list, CROSSED_U), q * q * n_meetings, "u");
+    crossed->A = arg_doubles(VECTOR_ELT(list, CROSSED_A), side * side, "A");
+    crossed->b = arg_doubles(VECTOR_ELT(list, CROSSED_B), side * (size_t)data->d, "b");
+    crossed->check = check_interrupt;
+    crossed->check_data = NULL;
+    data->crossed = crossed;
+}
 
 static void read_reduced(SEXP list, sp_reduced *data, sp_units *units) {
     if (TYPEOF(list) != VECSXP || Rf_length(list) != RED_LENGTH) {
@@ -309,13 +402,14 @@ static void read_reduced(SEXP list, sp_reduced *data, sp_units *units) {
     }
     const int *nodes = arg_ints(n_nodes, (size_t)data->n_levels, 1, data->n, "n_nodes");
     SEXP parents = arg_list(VECTOR_ELT(list, RED_PARENTS), "parents");
-    if (Rf_length(parents) != data->n_levels - 1) {
+    int is_crossed = !Rf_isNull(VECTOR_ELT(list, RED_CROSSED));
+    if (Rf_length(parents) != (is_crossed ? 0 : data->n_levels - 1)) {
         Rf_error("internal error: length of `parents`");
     }
     for (int l = 0; l < data->n_levels; l++) {
         data->n_nodes[l] = nodes[l];
         data->parent[l] =
-            l + 1 < data->n_levels
+            l < Rf_length(parents)
                 ? arg_ints(VECTOR_ELT(parents, l), (size_t)nodes[l], 0, nodes[l + 1] - 1, "parents")
                 : NULL;
     }
@@ -333,7 +427,8 @@ static void read_reduced(SEXP list, sp_reduced *data, sp_units *units) {
                           (size_t)data->n_shared * (q * (q + 1) / 2) * packed, "B");
     data->Cfree = arg_doubles(VECTOR_ELT(list, RED_C_FREE), packed, "C_free");
     data->n_cells = 0;
-    if (data->n_levels > 1) {
+    read_crossed(VECTOR_ELT(list, RED_CROSSED), data);
+    if (data->n_levels > 1 && !is_crossed) {
         size_t n_cells = (size_t)Rf_xlength(VECTOR_ELT(list, RED_CELL_ITEM));
         data->n_cells = n_cells > m ? -1 : (int)n_cells;
         data->cell_item =

@@ -1,4 +1,5 @@
 #include "reml.h"
+#include "crossed.h"
 #include "linalg.h"
 #include <math.h>
 #include <string.h>
@@ -81,13 +82,19 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
 }
 
 size_t sp_reml_work_size(const sp_reduced *data, const sp_model *model) {
+    if (data->crossed) {
+        return sp_crossed_work_size(data, model);
+    }
     sp_reml_work unused;
     return carve(data, model, NULL, &unused);
 }
 
 void sp_reml_work_init(const sp_reduced *data, const sp_model *model, double *memory,
                        sp_reml_work *work) {
-    carve(data, model, memory, work);
+    work->crossed = memory;
+    if (!data->crossed) {
+        carve(data, model, memory, work);
+    }
 }
 
 size_t sp_derivatives_size(int d, int k) {
@@ -339,12 +346,9 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
     return SP_OK;
 }
 
-/* root and the criterion's remaining parts from CV = [X y]'V^-1[X y]. */
-static sp_status solve_fixed(const sp_reduced *data, sp_reml_work *work, sp_value *value) {
-    int p = data->p, d = data->d;
-    double *C = work->small;
-    double *full = work->Phi;
-    sp_unpack(d, work->cv, full);
+sp_status sp_solve_fixed(int p, const double *cv, double *full, double *C, sp_value *value) {
+    int d = p + 1;
+    sp_unpack(d, cv, full);
     for (int j = 0; j < p; j++) {
         memcpy(C + (size_t)p * j, full + (size_t)d * j, (size_t)p * sizeof(double));
     }
@@ -372,7 +376,10 @@ static sp_status solve_fixed(const sp_reduced *data, sp_reml_work *work, sp_valu
         sp_axpy((size_t)c + 1, -along, root + (size_t)d * c, rho);
     }
     rho[p] = 1.0;
-    return value->quadratic > 0.0 ? SP_OK : SP_SINGULAR;
+    if (!(value->quadratic > 0.0)) {
+        return SP_SINGULAR;
+    }
+    return isfinite(value->log_det_v + value->log_det_x + value->quadratic) ? SP_OK : SP_NOT_FINITE;
 }
 
 sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_point *point,
@@ -381,6 +388,9 @@ sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_
     double n_free = (double)data->n - (double)q * data->n_units;
     if (!(point->s > 0.0)) {
         return SP_SINGULAR;
+    }
+    if (data->crossed) {
+        return sp_crossed_value(data, model, point, work->crossed, value);
     }
     value->log_det_v = n_free * log(point->s);
     size_t packed = sp_packed_size(d);
@@ -406,11 +416,7 @@ sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_
             }
         }
     }
-    status = solve_fixed(data, work, value);
-    if (status == SP_OK && !isfinite(value->log_det_v + value->log_det_x + value->quadratic)) {
-        status = SP_NOT_FINITE;
-    }
-    return status;
+    return sp_solve_fixed(data->p, work->cv, work->Phi, work->small, value);
 }
 
 /* ---- derivatives ---------------------------------------------------------------------------- */
@@ -1012,10 +1018,9 @@ static void add_free_rows(const sp_reduced *data, const sp_point *point, int k, 
     work->rQ[at] += sp_dot(packed, work->weight_rho, data->Cfree) / (s * s * s);
 }
 
-/* Expected and average information from the collected traces. */
-static void assemble(const sp_reduced *data, int reml, const sp_reml_work *work,
-                     sp_derivatives *out) {
-    int k = out->k, p = data->p, d = data->d;
+void sp_assemble(int p, int reml, const double *T, const double *trQ, const double *rQ,
+                 sp_derivatives *out) {
+    int k = out->k, d = p + 1;
     size_t dd = (size_t)d * d;
     for (int r = 0; r < k; r++) {
         const double *P = out->P + dd * r;
@@ -1029,16 +1034,15 @@ static void assemble(const sp_reduced *data, int reml, const sp_reml_work *work,
         for (int r = 0; r <= s; r++) {
             const double *Pr = out->P + dd * r, *Ps = out->P + dd * s;
             size_t at = (size_t)r + (size_t)k * s;
-            double expected = work->T[at];
+            double expected = T[at];
             if (reml) {
                 double PP = 0.0;
                 for (int j = 0; j < p; j++) {
                     PP += sp_dot((size_t)p, Pr + (size_t)d * j, Ps + (size_t)d * j);
                 }
-                expected += PP - 2.0 * work->trQ[at];
+                expected += PP - 2.0 * trQ[at];
             }
-            double average =
-                work->rQ[at] - sp_dot((size_t)p, Pr + (size_t)d * p, Ps + (size_t)d * p);
+            double average = rQ[at] - sp_dot((size_t)p, Pr + (size_t)d * p, Ps + (size_t)d * p);
             out->expected[at] = out->expected[s + (size_t)k * r] = 0.5 * expected;
             out->average[at] = out->average[s + (size_t)k * r] = 0.5 * average;
         }
@@ -1050,6 +1054,9 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
                               sp_derivatives *out) {
     int k = out->k, d = data->d, p = data->p;
     size_t packed = sp_packed_size(d);
+    if (data->crossed) {
+        return sp_crossed_derivatives(data, model, point, reml, work->crossed, value, out);
+    }
     double *P_shared = work->P_shared, *P_single = P_shared + packed * (size_t)k;
     double *scratch = work->small, *inner = scratch + 5 * widest(model) * widest(model);
 
@@ -1084,7 +1091,7 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
         sp_unpack(d, P_single + packed * r, P);
         transform_products(d, value->root, P_shared + packed * r, full, half, P);
     }
-    assemble(data, reml, work, out);
+    sp_assemble(p, reml, work->T, work->trQ, work->rQ, out);
     return SP_OK;
 }
 
@@ -1117,6 +1124,10 @@ void sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point
                    double *variance) {
     int q = data->q, d = data->d, ql = model->dim[level];
     size_t qq = (size_t)q * q, qd = (size_t)q * d;
+    if (data->crossed) {
+        sp_crossed_ranef(data, model, point, work->crossed, value, level, mean, variance);
+        return;
+    }
     const double *rho = value->root + (size_t)d * data->p;
     const double *F = point->F[level], *G = point->G[level];
     size_t m = widest(model), mm = m * m;

@@ -16,6 +16,9 @@
 
 enum { SP_MAX_LEVELS = 8 };
 
+/* What crossed groupings need instead of cells and parents (crossed.h). */
+typedef struct sp_crossed sp_crossed;
+
 /* The reduced data, read only. An item is a pattern that units share, or one unit by itself. */
 typedef struct {
     int n, p, q, d; /* rows, rank of X, columns of Z, p + 1 */
@@ -32,6 +35,7 @@ typedef struct {
     const double *cell_count, *cell_sum;
     int n_nodes[SP_MAX_LEVELS];       /* n_nodes[0] = n_units */
     const int *parent[SP_MAX_LEVELS]; /* parent[l]: node of level l + 1 of each node of l */
+    const sp_crossed *crossed;        /* NULL when every level nests in the next */
 } sp_reduced;
 
 /* The covariance parameters: element (row, col) of G at `level`, and s last. */
@@ -78,6 +82,7 @@ struct sp_reml_work {
     double *P_shared, *T, *trQ, *rQ;
     double *small;                /* scratch */
     size_t offset[SP_MAX_LEVELS]; /* first node of a level among all nodes */
+    double *crossed;              /* workspace of crossed.c, which uses none of the above */
 };
 
 /* Doubles of workspace; k is the number of parameters with s. */
@@ -93,6 +98,15 @@ sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_
 sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, const sp_point *point,
                               int reml, sp_reml_work *work, const sp_value *value,
                               sp_derivatives *out);
+
+/* What both paths end with. root and the parts of the criterion that concern X, from the packed
+ * [X y]'V^-1[X y]; full: d x d, C: p x p workspace. */
+sp_status sp_solve_fixed(int p, const double *cv, double *full, double *C, sp_value *value);
+
+/* Expected and average information (and trace_x, square) from P and the upper triangles of
+ * T_rs, tr(Phi Q_rs) and rho'Q_rs rho, k x k each. */
+void sp_assemble(int p, int reml, const double *T, const double *trQ, const double *rQ,
+                 sp_derivatives *out);
 
 /* Doubles of a derivatives object, and its set-up in caller's memory. */
 size_t sp_derivatives_size(int d, int k);

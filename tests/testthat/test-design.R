@@ -102,12 +102,13 @@ test_that("levels are nested innermost first and equal partitions are one level"
   expect_identical(lapply(made$blocks, `[[`, "columns"), list(1:2, 1L, 2L))
 })
 
-test_that("crossed groupings are refused by name", {
+test_that("crossed groupings are levels of their own, the largest first", {
   data <- example_data()
-  expect_error(
-    design_of(y ~ (1 | g) + (1 | f), data), "10 units of `g` occur in several",
-    class = "samepage_error_crossed"
-  )
+  made <- design_of(y ~ (1 | f) + (1 | g), data)$design
+  expect_true(made$crossed)
+  expect_identical(vapply(made$levels, `[[`, "", "name"), c("g", "f"))
+  expect_identical(vapply(made$blocks, `[[`, "", "group"), c("g", "f"))
+  expect_false(design_of(y ~ (1 | g) + (1 | h), data)$design$crossed)
 })
 
 test_that("rows with missing values are left out, counted and named", {

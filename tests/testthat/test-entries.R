@@ -16,7 +16,7 @@ entry_arguments <- function() {
   # The first, rank_tolerance, is not for the optimiser.
   control <- unclass(lmm_control())[-1L]
   reduced <- .Call(
-    C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights, 1e-7
+    C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights, 1e-7, FALSE
   )
   replay <- .Call(
     C_lmm_replay, design$X, design$Z, design$groups[[1]], design$weights, reduced
@@ -36,7 +36,7 @@ entry_arguments <- function() {
     between_variance = list(y = c(1.2, 3.4, 2.2), v = c(0.3, 0.1, 0.2)),
     lmm_reduce = list(
       X = design$X, y = design$y, Z = design$Z, groups = design$groups, n_units = n_units,
-      weights = design$weights, tolerance = 1e-7
+      weights = design$weights, tolerance = 1e-7, crossed = FALSE
     ),
     lmm_fit = list(reduced = reduced, blocks = blocks, reml = TRUE, control = control),
     lmm_evaluate = list(reduced = reduced, blocks = blocks, parameters = parameters, reml = TRUE),
@@ -183,16 +183,16 @@ unread <- list(
   "lmm_replay reduced" = c(
     "n_x", "a", "item_unit", "item_count", "n_shared", "B", "C_free", "cell_item", "cell_node",
     "cell_count", "cell_sum", "Rx", "coef", "y_scale", "rss", "sum_log_weights", "aliased",
-    "alias_coef"
+    "alias_coef", "crossed"
   ),
   "lmm_respond reduced" = c(
     "n_x", "kept", "R", "item_unit", "item_count", "cell_item", "cell_node", "cell_count",
-    "sum_log_weights", "aliased", "alias_coef"
+    "sum_log_weights", "aliased", "alias_coef", "crossed"
   )
 )
 # Where any number will do.
 welcome_elements <- list(
-  weights = "null", n = "last is 2147483647", max_iterations = "last is 2147483647",
+  weights = "null", crossed = "null", n = "last is 2147483647", max_iterations = "last is 2147483647",
   few_units = "last is 2147483647"
 )
 for (entry in c("lmm_evaluate", "lmm_adjustment", "lmm_ranef")) {
@@ -215,6 +215,25 @@ test_that("an element of the wrong type, length or range in the core's own lists
         expect_identical(setdiff(taken, welcome), character(), label = paste(place, element))
       }
     }
+  }
+})
+
+test_that("what crossed groupings need is checked too", {
+  arguments <- entry_arguments()$lmm_reduce
+  arguments$groups[[2L]] <- rep_len(1:3, length(arguments$y))
+  arguments$n_units[2L] <- 3L
+  arguments$crossed <- TRUE
+  reduced <- entry_call("lmm_reduce", arguments)
+  evaluate <- entry_arguments()$lmm_evaluate
+  evaluate$reduced <- reduced
+  expect_true(is.finite(entry_call("lmm_evaluate", evaluate)$criterion))
+  for (element in names(reduced$crossed)) {
+    spoilt <- lapply(wrong_values(reduced$crossed[[element]]), function(value) {
+      reduced$crossed[element] <- list(value)
+      reduced
+    })
+    taken <- not_refused("lmm_evaluate", evaluate, "reduced", spoilt)
+    expect_identical(taken, character(), label = element)
   }
 })
 
