@@ -30,3 +30,115 @@ expect_as_lmer <- function(fit, peer, df_tolerance = tol$varcomp) {
     expect_lt(max(abs(ours[, "df"] / theirs[, "df"] - 1)), df_tolerance)
   }
 }
+
+# Data sets on which tests of fixed and random effects are compared with lmerTest's and
+# pbkrtest's: balanced and not, one and two levels, factors, products, ordered ids.
+inference_cases <- function() {
+  data(
+    list = c("sleepstudy", "Pastes", "cake", "Dyestuff"), package = "lme4", envir = environment()
+  )
+  plain <- function(data) {
+    data <- as.data.frame(data)
+    ids <- vapply(data, is.ordered, logical(1))
+    data[ids] <- lapply(data[ids], function(id) factor(as.character(id)))
+    data
+  }
+  sleepstudy$w <- 1 + seq_len(180) %% 4
+  growth <- plain(nlme::Orthodont)
+  growth$clinic <- factor(c("a", "b", "c", "a", "a")[1 + as.integer(growth$Subject) %% 5])
+  machines <- plain(nlme::Machines)
+  case <- function(formula, data, ...) list(formula = formula, data = data, more = list(...))
+  list(
+    sleepstudy = case(Reaction ~ Days + (Days | Subject), sleepstudy),
+    `sleepstudy ||` = case(Reaction ~ Days + (Days || Subject), sleepstudy),
+    `sleepstudy some cov` = case(
+      Reaction ~ Days + I(Days^2) + (1 | Subject) + (0 + Days + I(Days^2) | Subject), sleepstudy
+    ),
+    `sleepstudy weighted` = case(
+      Reaction ~ Days + (Days | Subject), sleepstudy,
+      weights = sleepstudy$w
+    ),
+    Orthodont = case(distance ~ Sex * age + (age | Subject), growth),
+    `Orthodont uneven` = case(
+      distance ~ clinic * Sex + Sex * age + (age | Subject), growth[-c(3, 10, 50), ]
+    ),
+    Oxboys = case(height ~ age + I(age^2) + (age | Subject), plain(nlme::Oxboys)),
+    BodyWeight = case(weight ~ Diet * Time + (Time | Rat), plain(nlme::BodyWeight)),
+    Machines = case(score ~ Machine + (1 | Worker / Machine), machines),
+    `Machines uneven` = case(
+      score ~ Machine + (1 | Worker / Machine), machines[-c(1, 5, 6, 20, 44), ]
+    ),
+    `Machines by worker` = case(
+      score ~ Machine + (Machine | Worker), machines[-c(1, 5, 6, 20, 44), ]
+    ),
+    cake = case(angle ~ recipe * temperature + (1 | recipe:replicate), cake),
+    `cake uneven` = case(
+      angle ~ recipe * temp + (1 | recipe:replicate), cake[-c(1:7, 100, 101), ]
+    ),
+    Dyestuff = case(Yield ~ 1 + (1 | Batch), Dyestuff),
+    Pastes = case(strength ~ 1 + (1 | batch / cask), Pastes),
+    ergoStool = case(effort ~ Type + (1 | Subject), plain(nlme::ergoStool))
+  )
+}
+
+couples_cases <- function(path) {
+  couples <- utils::read.csv(path)
+  couples$difference <- abs(couples$man_contentment - couples$woman_contentment)
+  list(
+    `couples anxiety` = list(
+      formula = woman_anxiety ~ day * difference + (day | couple), data = couples
+    ),
+    `couples vigor` = list(
+      formula = man_vigor ~ day * difference + man_anxiety + (day + difference | couple),
+      data = couples
+    )
+  )
+}
+
+# The largest relative differences from lmerTest and pbkrtest in one case.
+inference_differences <- function(case) {
+  fit_ours <- function(...) {
+    suppressMessages(do.call(lmm, c(list(case$formula, case$data), case$more, list(...))))
+  }
+  fit <- fit_ours()
+  # pbkrtest takes all residual variances as equal: no peer with weights.
+  adjust <- is.null(case$more$weights)
+  small <- if (adjust) fit_ours(df = "kenward-roger")
+  peer <- do.call(tight_lmer, c(list(case$formula, case$data), case$more))
+  apart <- function(ours, theirs) max(abs(ours / theirs - 1), 0)
+  of_terms <- function(fit, df, type) {
+    if (length(fixef(fit)) == 1L) {
+      return(c(F = 0, DenDF = 0))
+    }
+    ours <- stats::anova(fit, type = type)
+    theirs <- suppressMessages(stats::anova(peer, type = type, ddf = df))[row.names(ours), ]
+    c(
+      F = apart(ours[["F value"]], theirs[["F value"]]), DenDF = apart(ours$DenDF, theirs$DenDF)
+    )
+  }
+  table <- summary(fit)$coefficients
+  theirs <- suppressMessages(stats::coef(summary(peer)))[rownames(table), , drop = FALSE]
+  apart_plain <- c(
+    criterion = objective(fit) - as.numeric(-2 * stats::logLik(peer)),
+    estimate = max(abs(table[, 1] - theirs[, 1]) / pmax(abs(theirs[, 1]), theirs[, 2])),
+    se = apart(table[, 2], theirs[, 2]), df = apart(table[, 3], theirs[, 3]),
+    I = of_terms(fit, "Satterthwaite", "I"), II = of_terms(fit, "Satterthwaite", "II"),
+    III = of_terms(fit, "Satterthwaite", "III")
+  )
+  if (!adjust) {
+    return(c(
+      apart_plain,
+      kr.se = NA, kr.df = NA, kr.II.F = NA, kr.II.DenDF = NA, kr.III.F = NA, kr.III.DenDF = NA
+    ))
+  }
+  adjusted <- summary(small)$coefficients
+  theirs <- suppressMessages(
+    stats::coef(summary(peer, ddf = "Kenward-Roger"))
+  )[rownames(table), , drop = FALSE]
+  c(
+    apart_plain,
+    kr.se = apart(adjusted[, 2], theirs[, 2]), kr.df = apart(adjusted[, 3], theirs[, 3]),
+    kr.II = of_terms(small, "Kenward-Roger", "II"),
+    kr.III = of_terms(small, "Kenward-Roger", "III")
+  )
+}

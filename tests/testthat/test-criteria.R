@@ -1,20 +1,5 @@
 # Likelihood, criteria and status: SPSS (shared folder), published values, lme4.
 
-spss_data <- function(name) {
-  data <- utils::read.csv(shared_path("oracles", "spss", paste0(name, ".csv")), sep = ";")
-  for (column in c("subject", "period", "sequence", "treatment")) {
-    data[[column]] <- factor(data[[column]])
-  }
-  data$log_pk <- log(as.numeric(data$PK))
-  data[!is.na(data$log_pk), ]
-}
-
-spss_expected <- function(name) {
-  all <- utils::read.csv(shared_path("oracles", "spss", "expected.csv"))
-  all <- all[all$dataset == name, ]
-  stats::setNames(all$value, all$quantity)
-}
-
 # Equal to all the digits that were printed; SPSS stops 1e-10 above the lowest
 # criterion, which is a fiftieth of its last digit.
 expect_digits <- function(ours, printed, digits) {

@@ -1,44 +1,106 @@
-# Degrees of freedom and covariance parameters: SAS and SPSS (shared folder),
+# Degrees of freedom and covariance parameters: SAS and JMP (shared folder),
 # lmerTest (live), the dense reference.
 
-sas <- function(name) {
-  utils::read.csv(shared_path("oracles", "sas", paste0("results_", name, ".csv")))
-}
-
-test_that("the covariance of the covariance parameters is SAS's ASYCOV", {
+test_that("estimates, errors, df and covariances of SAS are met, by Satterthwaite and KR", {
   skip_if_not_installed("lme4")
-  data(sleepstudy, package = "lme4", envir = environment())
-  for (case in list(
-    list("sleep_study_corr", Reaction ~ Days + (Days | Subject)),
-    list("sleep_study", Reaction ~ Days + (Days || Subject))
-  )) {
-    fit <- lmm(case[[2]], data = sleepstudy)
-    theirs <- sas(paste0(case[[1]], "_sas_asycov"))
-    theirs <- as.matrix(theirs[grep("^CovP[0-9]", names(theirs))])
-    ours <- component(fit, "vcov_parameters")
-    scale <- sqrt(outer(diag(theirs), diag(theirs)))
-    expect_lt(max(abs(ours - theirs) / scale), 1e-6, label = case[[1]])
-    expect_equal(summary(fit)$varcomp$std.error, unname(sqrt(diag(theirs))), tolerance = 1e-6)
+  apart <- do.call(rbind, sas_differences())
+  expect_identical(nrow(apart), 6L)
+  # SAS stops before the optimum, by most in the two quadratic models with zero
+  # covariances (there by 1e-9 and 1e-7 of the criterion, shown below).
+  early <- rownames(apart) %in% c("sleep_study_quadratic", "sleep_study_some_corr_quadratic")
+  expect_lt(max(apart[, "estimate"]), 1e-6)
+  expect_lt(max(apart[!early, c("se", "kr.se")]), 1e-6)
+  expect_lt(max(apart[!early, c("df", "kr.df", "asycov")]), 1e-5)
+  expect_lt(max(apart[early, c("se", "kr.se")]), tol$se)
+  expect_lt(max(apart[early, c("df", "kr.df", "asycov")]), tol$varcomp)
+})
+
+test_that("where SAS stopped early, its numbers are ours at a point just above the optimum", {
+  skip_if_not_installed("lme4")
+  skip_if_not_installed("numDeriv")
+  for (name in c("sleep_study_quadratic", "sleep_study_some_corr_quadratic")) {
+    case <- sas_cases()[[name]]
+    fit <- lmm(case$formula, data = case$data)
+    sw <- sas_result(paste0(name, "_sas_sw"))
+    # The point whose standard errors and df are closest to SAS's, in standard errors from
+    # the estimates.
+    error <- summary(fit)$varcomp$std.error
+    estimate <- summary(fit)$varcomp$estimate
+    apart <- function(shift) {
+      at <- evaluate_reduced(
+        component(fit, "reduced"), component(fit, "blocks"), estimate + shift * error, TRUE
+      )
+      df <- apply(diag(3), 1, reference_satterthwaite,
+        at = at, vcov_parameters = solve(at$observed)
+      )
+      c(sqrt(diag(at$vcov)) / sw$StdErr - 1, df / sw$DF - 1)
+    }
+    shift <- numeric(length(error))
+    for (i in 1:5) {
+      slope <- qr(numDeriv::jacobian(apart, shift), LAPACK = TRUE)
+      shift <- shift - qr.coef(slope, apart(shift))
+    }
+    expect_lt(max(abs(apart(shift))), 1e-6)
+    expect_lt(max(abs(shift)), 2e-3)
+    expect_lt(objective(fit, estimate + shift * error) - objective(fit), 1e-6)
+    expect_gt(objective(fit, estimate + shift * error) - objective(fit), 0)
   }
 })
 
-test_that("estimates, standard errors and Satterthwaite df are SAS's", {
+test_that("JMP's and lmerTest's published tables are met", {
+  skip_if_not_installed("lme4")
+  cases <- sas_cases()
+  for (name in c("sleep_study", "pastry_dough")) {
+    table <- function(information) {
+      fit <- lmm(cases[[name]]$formula, cases[[name]]$data,
+        df = "kenward-roger", information = information
+      )
+      summary(fit)$coefficients
+    }
+    jmp <- sas_result(paste0(name, "_jmp"))
+    order <- if (name == "pastry_dough") c(1:4, 8:10, 5:7) else 1:2
+    ours <- table("observed")[order, ]
+    expect_equal(ours[, "Std. Error"], jmp[["Std.Error"]], tolerance = 1e-6, ignore_attr = TRUE)
+    expect_equal(ours[, "df"], jmp$DFDen, tolerance = 1e-5, ignore_attr = TRUE)
+    theirs <- sas_result(paste0(name, "_lmertest"))
+    ours <- table("expected")
+    # The published lmerTest fit of the pastry stopped early.
+    expect_equal(ours[, "Std. Error"], theirs[[3]], tolerance = tol$se, ignore_attr = TRUE)
+    expect_equal(ours[, "df"], theirs[[4]], tolerance = tol$varcomp, ignore_attr = TRUE)
+  }
+})
+
+test_that("with Cholesky's factor as parameters, SAS's numbers follow from ours", {
   skip_if_not_installed("lme4")
   data(sleepstudy, package = "lme4", envir = environment())
-  sleepstudy$days2 <- sleepstudy$Days^2
-  # SAS stops a little before the optimum, visibly so in the third case.
-  for (case in list(
-    list("sleep_study_corr", Reaction ~ Days + (Days | Subject), 1e-6),
-    list("sleep_study", Reaction ~ Days + (Days || Subject), 1e-6),
-    list("sleep_study_quadratic", Reaction ~ Days + days2 + (Days + days2 || Subject), tol$se),
-    list("sleep_study_corr_quadratic", Reaction ~ Days + days2 + (Days + days2 | Subject), 1e-6)
-  )) {
-    ours <- summary(lmm(case[[2]], data = sleepstudy))$coefficients
-    theirs <- sas(paste0(case[[1]], "_sas_sw"))
-    expect_equal(ours[, "Estimate"], theirs$Estimate, tolerance = 1e-8, ignore_attr = TRUE)
-    expect_equal(ours[, "Std. Error"], theirs$StdErr, tolerance = case[[3]], ignore_attr = TRUE)
-    expect_equal(ours[, "df"], theirs$DF, tolerance = case[[3]], ignore_attr = TRUE)
-  }
+  fit <- lmm(
+    Reaction ~ Days + (Days | Subject), sleepstudy, df = "kenward-roger", information = "observed"
+  )
+  G <- component(fit, "covariances")[[1]]
+  L <- t(chol(G))
+  # d(G11, G21, G22, s) / d(L11, L21, L22, s).
+  slope <- rbind(
+    c(2 * L[1, 1], 0, 0, 0), c(L[2, 1], L[1, 1], 0, 0), c(0, 2 * L[2, 1], 2 * L[2, 2], 0),
+    c(0, 0, 0, 1)
+  )
+  W <- solve(slope, t(solve(slope, component(fit, "vcov_parameters"))))
+  asycov <- sas_result("sleep_study_fa0_sas_asycov")
+  asycov <- as.matrix(asycov[grep("^CovP[0-9]", names(asycov))])
+  scale <- sqrt(outer(diag(asycov), diag(asycov)))
+  expect_lt(max(abs(W - asycov) / scale), 1e-6)
+  # Kenward and Roger's adjustment has a further term where V is not linear in the
+  # parameters: -1/4 of W times the second derivatives, here d2 G11 = 2 in L11, and so on.
+  second <- c(2 * W[1, 1], 2 * W[1, 2], 2 * W[2, 2] + 2 * W[3, 3])
+  dvcov <- component(fit, "dvcov")
+  curved <- vcov(fit) - Reduce(`+`, lapply(1:3, function(r) second[r] * dvcov[, , r])) / 2
+  kr <- sas_result("sleep_study_fa0_sas_kr")
+  expect_equal(sqrt(diag(curved)), kr$StdErr, tolerance = 1e-6, ignore_attr = TRUE)
+  # Degrees of freedom do not depend on it.
+  expect_equal(summary(fit)$coefficients[, "df"], kr$DF, tolerance = 1e-6, ignore_attr = TRUE)
+  sw <- sas_result("sleep_study_fa0_sas_sw")
+  expect_equal(sqrt(diag(vcov(fit, adjusted = FALSE))), sw$StdErr,
+    tolerance = 1e-6, ignore_attr = TRUE
+  )
 })
 
 test_that("df of any contrast are the textbook's with dense matrices", {

@@ -1,58 +1,5 @@
-# Kenward-Roger: SAS (observed information), pbkrtest (expected), published values.
-
-sas_kr <- function(name) {
-  utils::read.csv(shared_path("oracles", "sas", paste0("results_", name, "_sas_kr.csv")))
-}
-
-test_that("with the observed information, errors and df are SAS's", {
-  skip_if_not_installed("lme4")
-  data(sleepstudy, package = "lme4", envir = environment())
-  sleepstudy$days2 <- sleepstudy$Days^2
-  for (case in list(
-    list("sleep_study_corr", Reaction ~ Days + (Days | Subject)),
-    list("sleep_study", Reaction ~ Days + (Days || Subject)),
-    list("sleep_study_quadratic", Reaction ~ Days + days2 + (Days + days2 || Subject)),
-    list("sleep_study_corr_quadratic", Reaction ~ Days + days2 + (Days + days2 | Subject))
-  )) {
-    fit <- lmm(case[[2]], data = sleepstudy, df = "kenward-roger", information = "observed")
-    ours <- summary(fit)$coefficients
-    theirs <- sas_kr(case[[1]])
-    expect_equal(ours[, "Std. Error"], theirs$StdErr, tolerance = 1e-5, ignore_attr = TRUE)
-    expect_equal(ours[, "df"], theirs$DF, tolerance = 1e-4, ignore_attr = TRUE)
-  }
-})
-
-test_that("the pastry dough experiment is SAS's, observed, and lmerTest's, expected", {
-  dough <- utils::read.csv(
-    shared_path("oracles", "sas", "data_pastry_dough_experiment_chapter_7.csv")
-  )
-  names(dough) <- c("day", "flow", "moisture", "screw", "longitudinal", "cross")
-  coded <- function(x) (x - mean(range(x))) / (diff(range(x)) / 2)
-  dough$FR <- coded(dough$flow)
-  dough$MC <- coded(dough$moisture)
-  dough$SS <- coded(dough$screw)
-  formula <- longitudinal ~ (FR + MC + SS)^2 + I(FR^2) + I(MC^2) + I(SS^2) + (1 | day)
-  # SAS lists the products before the squares.
-  products_first <- c(1:4, 8:10, 5:7)
-  for (information in c("expected", "observed")) {
-    fit <- lmm(formula, data = dough, df = "kenward-roger", information = information)
-    ours <- summary(fit)$coefficients
-    if (information == "observed") {
-      ours <- ours[products_first, ]
-      theirs <- sas_kr("pastry_dough")
-      expect_equal(ours[, "Estimate"], theirs$Estimate, tolerance = 1e-6, ignore_attr = TRUE)
-      expect_equal(ours[, "Std. Error"], theirs$StdErr, tolerance = 1e-5, ignore_attr = TRUE)
-      expect_equal(ours[, "df"], theirs$DF, tolerance = 1e-4, ignore_attr = TRUE)
-    } else {
-      theirs <- utils::read.csv(
-        shared_path("oracles", "sas", "results_pastry_dough_lmertest.csv"),
-        row.names = 1
-      )
-      expect_equal(ours[, "Std. Error"], theirs[[2]], tolerance = 1e-4, ignore_attr = TRUE)
-      expect_equal(ours[, "df"], theirs[[3]], tolerance = 1e-3, ignore_attr = TRUE)
-    }
-  }
-})
+# Kenward-Roger: pbkrtest (expected information), published values, the dense reference. SAS
+# (observed) is in test-inference.R.
 
 test_that("uncorrelated sleepstudy shows both informations", {
   skip_if_not_installed("lme4")
@@ -132,6 +79,32 @@ test_that("three levels agree with the dense reference", {
   ours <- joint_test(fit, L)
   expect_equal(ours$statistic, truth$statistic, tolerance = tol$criterion)
   expect_equal(ours$den_df, truth$df[2], tolerance = tol$criterion)
+})
+
+test_that("case weights are in the adjustment, as the dense reference has them", {
+  # pbkrtest takes all residual variances as equal, so it is no peer here.
+  set.seed(6)
+  data <- data.frame(unit = rep(1:8, c(3, 5, 2, 6, 4, 4, 3, 5)), x = stats::rnorm(32))
+  data$w <- stats::runif(32, 0.5, 3)
+  data$y <- data$x + 1.2 * stats::rnorm(8)[data$unit] + stats::rnorm(32) / sqrt(data$w)
+  design <- list(
+    X = cbind(1, data$x), y = data$y, Z = cbind(rep(1, 32)), groups = list(data$unit),
+    weights = data$w
+  )
+  blocks <- list(list(level = 1L, columns = 1L))
+  for (information in c("expected", "observed")) {
+    fit <- lmm(y ~ x + (1 | unit), data,
+      weights = w, df = "kenward-roger", information = information
+    )
+    truth <- reference_kenward_roger(
+      design, blocks, component(fit, "parameters"), diag(2), information
+    )
+    expect_equal(vcov(fit), truth$vcov, tolerance = tol$criterion, ignore_attr = TRUE)
+    ours <- joint_test(fit, diag(2))
+    # The observed information of a fit leaves out what is left of the gradient.
+    expect_equal(ours$statistic, truth$statistic, tolerance = 1e-6)
+    expect_equal(ours$den_df, truth$df[2], tolerance = 1e-6)
+  }
 })
 
 test_that("Kenward-Roger is refused under ML, and named in print", {

@@ -1,0 +1,53 @@
+# Tests of fixed effects against lmerTest (Satterthwaite) and pbkrtest (Kenward-Roger) fits
+# of the same data, side by side. bench/inference.R prints the same differences.
+
+expect_as_peers <- function(cases) {
+  for (name in names(cases)) {
+    apart <- inference_differences(cases[[name]])
+    expect_lt(apart[["criterion"]], 1e-6, label = name)
+    # Both stop near the optimum: what is left is lme4's distance from it.
+    expect_lt(
+      max(apart[-1], na.rm = TRUE), 2e-5,
+      label = paste(name, names(which.max(apart[-1])))
+    )
+  }
+}
+
+test_that("Satterthwaite and Kenward-Roger are lmerTest's and pbkrtest's on many data sets", {
+  skip_if_not_installed("lmerTest")
+  skip_if_not_installed("pbkrtest")
+  expect_as_peers(inference_cases())
+})
+
+test_that("Satterthwaite and Kenward-Roger are lmerTest's and pbkrtest's on the couples", {
+  skip_if_not_installed("lmerTest")
+  skip_if_not_installed("pbkrtest")
+  expect_as_peers(couples_cases(shared_path("data", "couples", "daily.csv")))
+})
+
+test_that("a term before a product without its partner is tested as in the full product", {
+  # In a + a:b, the test of a averages over the levels of b, as in a * b. lmerTest's
+  # differs there.
+  data <- as.data.frame(nlme::Orthodont)
+  data$clinic <- factor(c("a", "b", "c")[1 + as.integer(data$Subject) %% 3])
+  short <- lmm(distance ~ clinic + clinic:Sex + (1 | Subject), data = data)
+  full <- lmm(distance ~ clinic * Sex + (1 | Subject), data = data)
+  expect_equal(
+    as.matrix(anova(short)["clinic", ]), as.matrix(anova(full)["clinic", ]),
+    tolerance = tol$criterion
+  )
+  expect_equal(
+    as.matrix(anova(short, type = 2)["clinic", ]), as.matrix(anova(short, type = 1)["clinic", ]),
+    tolerance = tol$criterion
+  )
+})
+
+test_that("anova has the fixed part that numbers alone make", {
+  fit <- lmm(distance ~ I(age - 11) + (1 | Subject), data = nlme::Orthodont)
+  t <- summary(fit)$coefficients["I(age - 11)", ]
+  for (type in 1:3) {
+    table <- anova(fit, type = type)
+    expect_equal(table[["F value"]], t[["t value"]]^2)
+    expect_equal(table$DenDF, t[["df"]])
+  }
+})
