@@ -1,0 +1,181 @@
+/* The small dense kernels against closed forms and hand-worked cases. */
+#include "ctest.h"
+#include "dense.h"
+#include "linalg.h"
+
+static void products(void) {
+    /* A = [1.5 -2 0.25; 3 4 -1], B = [2 1; 0.5 -3; 8 6]. */
+    const double A[6] = {1.5, 3.0, -2.0, 4.0, 0.25, -1.0};
+    const double B[6] = {2.0, 0.5, 8.0, 1.0, -3.0, 6.0};
+    double C[9];
+    sp_multiply(2, 3, 2, A, B, C);
+    ct_near_all("A B", 4, C, (const double[]){4.0, 0.0, 9.0, -15.0}, 1e-15);
+    /* A' = 3 x 2 times C = [4 9; 0 -15]. */
+    const double D[4] = {4.0, 0.0, 9.0, -15.0};
+    sp_multiply_tn(3, 2, 2, A, D, C);
+    ct_near_all("A' B", 6, C, (const double[]){6.0, -8.0, 1.0, -31.5, -78.0, 17.25}, 1e-15);
+    sp_multiply_nt(2, 3, 2, A, A, C);
+    ct_near_all("A A'", 4, C, (const double[]){6.3125, -3.75, -3.75, 26.0}, 1e-15);
+    C[0] = 99.0;
+    sp_multiply(1, 0, 1, A, B, C);
+    ct_near("an empty sum is zero", C[0], 0.0, 0.0);
+}
+
+/* (1 - r) I + r 11' has determinant (1 - r)^(n-1) (1 + (n-1) r). */
+static void compound_symmetric(int n, double r, double *A) {
+    for (int i = 0; i < n * n; i++) {
+        A[i] = i % (n + 1) == 0 ? 1.0 : r;
+    }
+}
+
+static void cholesky(void) {
+    /* [4 2; 2 10] = L L', L = [2 0; 1 3]. */
+    double A[4] = {4.0, 2.0, 2.0, 10.0};
+    ct_int("a positive definite matrix is factored", sp_cholesky(2, A), 0);
+    ct_near_all("its factor, zero above", 4, A, (const double[]){2.0, 1.0, 0.0, 3.0}, 1e-15);
+
+    double C[49];
+    const double r = 0.314159265358979;
+    compound_symmetric(7, r, C);
+    sp_cholesky(7, C);
+    double det = 1.0;
+    for (int i = 0; i < 7; i++) {
+        det *= C[8 * i] * C[8 * i];
+    }
+    ct_near("compound symmetry: determinant", det, pow(1.0 - r, 6) * (1.0 + 6.0 * r), 1e-14);
+
+    double indefinite[4] = {1.0, 2.0, 2.0, 1.0};
+    ct_int("an indefinite matrix: where", sp_cholesky(2, indefinite), 2);
+    double singular[4] = {1.0, 1.0, 1.0, 1.0};
+    ct_int("a singular matrix", sp_cholesky(2, singular), 2);
+    double zero[1] = {0.0};
+    ct_int("zero", sp_cholesky(1, zero), 1);
+    double missing[4] = {4.0, NAN, NAN, 10.0};
+    ct_int("NaN below the diagonal", sp_cholesky(2, missing), 2);
+    double infinite[1] = {NAN};
+    ct_int("NaN on the diagonal", sp_cholesky(1, infinite), 1);
+    ct_int("nothing to factor", sp_cholesky(0, zero), 0);
+}
+
+static void inverses(void) {
+    /* [2 0; 5 4]^-1 = [1/2 0; -5/8 1/4]. */
+    double L[4] = {2.0, 5.0, 0.0, 4.0};
+    sp_invert_lower(2, L);
+    ct_near_all("2 x 2 lower triangle", 4, L, (const double[]){0.5, -0.625, 0.0, 0.25}, 1e-15);
+
+    double T[36] = {0.0}, inverse[36], product[36], identity[36] = {0.0};
+    uint64_t seed = 11;
+    for (int j = 0; j < 6; j++) {
+        identity[7 * j] = 1.0;
+        for (int i = j; i < 6; i++) {
+            T[i + 6 * j] = i == j ? 2.0 + dense_random(&seed) : dense_random(&seed);
+        }
+    }
+    memcpy(inverse, T, sizeof T);
+    sp_invert_lower(6, inverse);
+    dense_product(6, 6, 6, T, inverse, product);
+    ct_near_all("6 x 6 lower triangle times its inverse", 36, product, identity, 1e-14);
+}
+
+static void solving(void) {
+    double log_det;
+    int sign;
+    /* [a b; c d]^-1 = [d -b; -c a] / (ad - bc). */
+    double M[4] = {1.7, -2.9, 3.1, 0.4}, X[4] = {1.0, 0.0, 0.0, 1.0};
+    const double det = 1.7 * 0.4 - 3.1 * -2.9;
+    const double inverse[4] = {0.4 / det, 2.9 / det, -3.1 / det, 1.7 / det};
+    ct_int("a 2 x 2 matrix is solved", sp_solve(2, 2, M, X, &log_det, &sign), 0);
+    ct_near_all("its inverse", 4, X, inverse, 1e-15);
+    ct_near("log of its determinant", log_det, log(det), 1e-15);
+    ct_int("sign of its determinant", sign, 1);
+
+    double swap[4] = {0.0, 1.0, 1.0, 0.0}, b[2] = {3.5, -7.25};
+    ct_int("rows are exchanged where they must be", sp_solve(2, 1, swap, b, &log_det, &sign), 0);
+    ct_near_all("the other way round", 2, b, (const double[]){-7.25, 3.5}, 0.0);
+    ct_int("an exchange of rows has determinant -1", sign, -1);
+    ct_near("whose log is 0", log_det, 0.0, 0.0);
+
+    /* Hilbert's 4 x 4: the inverse has whole numbers, the determinant is 1/6048000. */
+    double H[16], Y[16] = {0.0};
+    for (int i = 0; i < 4; i++) {
+        Y[5 * i] = 1.0;
+        for (int j = 0; j < 4; j++) {
+            H[i + 4 * j] = 1.0 / (i + j + 1);
+        }
+    }
+    const double whole[16] = {16,  -120,  240,  -140,  -120, 1200, -2700, 1680,
+                              240, -2700, 6480, -4200, -140, 1680, -4200, 2800};
+    ct_int("Hilbert's matrix is solved", sp_solve(4, 4, H, Y, &log_det, &sign), 0);
+    ct_near_all("its inverse", 16, Y, whole, 1e-11);
+    ct_near("its determinant", log_det, -log(6048000.0), 1e-12);
+
+    double singular[4] = {1.0, 2.0, 0.5, 1.0}, c[2] = {1.0, 1.0};
+    ct_int("a singular matrix", sp_solve(2, 1, singular, c, &log_det, &sign), 1);
+    double missing[4] = {NAN, 2.0, 0.5, 1.0};
+    ct_int("NaN", sp_solve(2, 1, missing, c, &log_det, &sign), 1);
+    double infinite[4] = {INFINITY, 2.0, 0.5, 1.0};
+    ct_int("an infinite element", sp_solve(2, 1, infinite, c, &log_det, &sign), 1);
+    ct_int("nothing to solve", sp_solve(0, 0, c, c, &log_det, &sign), 0);
+    ct_near("has determinant 1", log_det, 0.0, 0.0);
+}
+
+static void eigenvalues(void) {
+    double A[25], kept[25], w[5], work[40], B[25] = {0.0};
+    const double r = -0.1732050807568877;
+    compound_symmetric(5, r, A);
+    memcpy(kept, A, sizeof A);
+    ct_int("compound symmetry: eigenvalues", sp_eigen(5, A, w, work), 0);
+    ct_near_all("ascending", 5, w, (const double[]){1 + 4 * r, 1 - r, 1 - r, 1 - r, 1 - r}, 1e-14);
+    for (int c = 0; c < 5; c++) {
+        for (int i = 0; i < 25; i++) {
+            B[i] += w[c] * A[5 * c + i % 5] * A[5 * c + i / 5];
+        }
+    }
+    ct_near_all("and vectors put the matrix together again", 25, B, kept, 1e-14);
+
+    /* [3 0; 4 5]: singular values 3 sqrt(5) and sqrt(5), left vectors (1, 3) and (3, -1) over
+     * sqrt(10). */
+    double S[4] = {3.0, 4.0, 0.0, 5.0}, s[2], U[4], svd_work[16];
+    ct_int("singular values", sp_left_svd(2, S, s, U, svd_work), 0);
+    ct_near_all("largest first", 2, s, (const double[]){3 * sqrt(5.0), sqrt(5.0)}, 1e-15);
+    const double size[4] = {fabs(U[0]), fabs(U[1]), fabs(U[2]), fabs(U[3])};
+    const double tenth = 1.0 / sqrt(10.0);
+    ct_near_all("left vectors", 4, size, (const double[]){tenth, 3 * tenth, 3 * tenth, tenth},
+                1e-15);
+    double flat[4] = {1.5, 3.0, 2.5, 5.0};
+    sp_left_svd(2, flat, s, U, svd_work);
+    ct_near("a matrix of rank one", s[1], 0.0, 1e-15);
+}
+
+static void packed(void) {
+    ct_int("size of packed 4 x 4", (long)sp_packed_size(4), 10);
+    ct_true("size of a wide one does not overflow", sp_packed_size(70000) == (size_t)2450035000u);
+    const double u[3] = {1.5, -2.0, 0.25}, v[3] = {3.0, 5.0, -7.0};
+    double P[6] = {1.0, 0.0, 0.0, 0.0, 0.0, 0.0}, full[9];
+    sp_add_outer(3, 2.0, u, P);
+    ct_near_all("u u', row by row", 6, P, (const double[]){5.5, -6.0, 0.75, 8.0, -1.0, 0.125},
+                1e-15);
+    double Q[6] = {0.0};
+    sp_add_outer_sym(3, 0.5, u, v, Q);
+    ct_near_all("(u v' + v u') / 2", 6, Q, (const double[]){4.5, 0.75, -4.875, -10.0, 7.625, -1.75},
+                1e-15);
+    sp_unpack(3, Q, full);
+    ct_near_all("unpacked", 9, full,
+                (const double[]){4.5, 0.75, -4.875, 0.75, -10.0, 7.625, -4.875, 7.625, -1.75},
+                1e-15);
+    double y[3] = {1.0, 1.0, 1.0};
+    sp_axpy(3, -2.0, u, y);
+    ct_near_all("y + a x", 3, y, (const double[]){-2.0, 5.0, 0.5}, 1e-15);
+    ct_near("dot product", sp_dot(3, u, v), 4.5 - 10.0 - 1.75, 1e-15);
+    ct_near("of nothing", sp_dot(0, u, v), 0.0, 0.0);
+}
+
+int main(void) {
+    products();
+    cholesky();
+    inverses();
+    solving();
+    eigenvalues();
+    packed();
+    return ct_end();
+}
