@@ -16,7 +16,7 @@ typedef struct {
     sp_blocks blocks;
     sp_units units;
     int *kept; /* columns of X, the kept ones first */
-    void *owned[40];
+    void *owned[128];
     int n_owned;
 } reduced_case;
 
