@@ -528,6 +528,9 @@ static sp_status close_system(const sp_reduced *data, const sp_model *model, sys
                               double *log_det) {
     int d = data->d, n = (int)o->N, info = 0;
     size_t N = o->N;
+    if (N == 0) { /* no outer level has random effects */
+        return SP_OK;
+    }
     double *S = o->factor, *half = o->half;
     times_blocks(o, data, model, N, o->J, o->root_G, half);
     transpose(N, half);
