@@ -44,6 +44,9 @@
 #' session 0 in the data, or write `I(session - 1)`, to make the intercept the
 #' level at the first session.
 #'
+#' A fit knows its predictors as they entered it. For `predict()` on new data,
+#' take the means in `attr(models, "centers")` off the predictors first.
+#'
 #' @section Rows:
 #' A row is used when id, time, outcome and covariates are there, and its dyad
 #' has every predictor. With `rows = "common"` the three models share the rows
@@ -94,8 +97,10 @@
 #'   * `settings`: the arguments and what is known about the scores;
 #'   * `call`.
 #' @references
-#' Nissen-Lie, H. A., et al. (2020). On the same page? A study of convergence
-#' in the alliance and outcome. *Psychotherapy Research*.
+#' Nissen-Lie, H. A., Solbakken, O. A., Falkenström, F., Wampold, B. E.,
+#' Holmqvist, R., Ekeblad, A., & Monsen, J. T. (2020). Does it make a difference
+#' to be more "on the same page"? Investigating the role of alliance convergence
+#' for outcomes in two different samples. *Psychotherapy Research*.
 #' \doi{10.1080/10503307.2020.1823030}
 #' @seealso [print.samepage_models()] for the table, [plot.samepage_models()].
 #' @family models of an outcome
