@@ -13,8 +13,8 @@
 #' @param ... Graphical parameters for [graphics::plot.default()], such as `ylim`,
 #'   `xlab` or `main`.
 #' @returns Invisibly the data frame drawn, one row per rater and time: `rater`,
-#'   `time`, `n` (dyads), `mean`, `sd`, `conf.low`, `conf.high`, in the ratings'
-#'   units. An interval needs two dyads.
+#'   `time`, `n` (dyads), `mean`, `sd`, `min`, `max`, `conf.low`, `conf.high`, in the
+#'   ratings' units. An interval needs two dyads.
 #' @inherit study1 references
 #' @family pictures
 #' @examples
@@ -80,6 +80,7 @@ ratings_over_time <- function(rating, time, rater, level) {
   reach <- suppressWarnings(stats::qt((1 + level) / 2, n - 1)) * sd / sqrt(n)
   data.frame(
     rater = rater, time = as.numeric(names(by_time)), n = unname(n), mean = mean, sd = sd,
+    min = vapply(by_time, min, 1), max = vapply(by_time, max, 1),
     conf.low = mean - reach, conf.high = mean + reach, row.names = NULL
   )
 }

@@ -17,6 +17,7 @@ test_that("the means over time are those of the ratings at each session", {
   expect_equal(p$n, c(3, 2, 1))
   expect_equal(p$mean, c(4, 5, 7))
   expect_equal(p$sd, c(2, 0, NA))
+  expect_equal(c(p$min, p$max), c(2, 5, 7, 6, 5, 7))
   # t of .975 with 2 df is 4.302653.
   expect_equal(p$conf.high[1], 4 + 4.302653 * 2 / sqrt(3), tolerance = 1e-6)
   expect_true(is.na(p$conf.low[3]))
