@@ -13,7 +13,7 @@
 #' | `within` | not equal, but as near as `tolerance` asks |
 #' | `apart` | neither |
 #' | `exempt` | listed in `exempt`, whatever the number |
-#' | `absent` | the models have no such number |
+#' | `absent` | the models have no such number (a boundary leaves some parameters without SE) |
 #'
 #' @section Tolerance:
 #' Numbers not equal to the printed digit may still be `within`. The defaults,
@@ -482,7 +482,7 @@ comparison_legend <- function(mark) {
   counts <- table(mark)
   words <- c(
     equal = "equal to the printed digit", within = "within tolerance", apart = "apart",
-    exempt = "exempt, the printed figure cannot be", absent = "not in the models"
+    exempt = "exempt, the printed figure cannot be", absent = "no such number in the models"
   )
   shown <- names(words)[counts[names(words)] > 0L | names(words) %in% cell_marks[1:3]]
   legend <- paste0(mark_signs[shown], " ", words[shown], ": ", counts[shown])
