@@ -9,7 +9,7 @@
 #' @section How a cell is marked:
 #' | mark | meaning |
 #' |---|---|
-#' | `equal` | the model's number, rounded to the printed digits, is the printed one; for `<.001`, it is below .001 |
+#' | `equal` | the number, rounded like the printed one, is the same; or below a printed `<.001` |
 #' | `within` | not equal, but as near as `tolerance` asks |
 #' | `apart` | neither |
 #' | `exempt` | listed in `exempt`, whatever the number |
