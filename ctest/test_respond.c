@@ -85,21 +85,34 @@ int main(void) {
     const int unit_item[M] = {0, 1, 0, 1, 2, 3}, unit_cell[M] = {0, 0, 1, 2, 2, 1};
     enum { PRODUCTS = 2 * 3 * D * (D + 1) / 2, SUMS = 3 * Q * D };
     double B[PRODUCTS], B_expected[PRODUCTS], sums[SUMS], sums_expected[SUMS];
-    sp_cross_products(M, Q, D, 2, unit_item, expected.a, B_expected);
+    const double count[3] = {2.0, 2.0, 2.0};
+    double row[Q * D];
+    sp_sum_cells(M, 3, Q, D, unit_cell, expected.a, sums_expected);
+    memcpy(sums, sums_expected, sizeof sums);
+    for (int row_of = 0; row_of < 3 * Q; row_of++) {
+        sums[row_of * D + P] = 99.0;
+    }
+    sp_respond_cells(M, 3, Q, D, unit_cell, expected.a, sums);
+    ct_near_all("sums of cells", SUMS, sums, sums_expected, 1e-13);
+    const sp_centres centres = {unit_cell, count, sums_expected};
+    sp_cross_products(M, Q, D, 2, unit_item, expected.a, &centres, B_expected, row);
     memcpy(B, B_expected, sizeof B);
     for (int matrix = 0; matrix < 2 * 3; matrix++) {
         /* Spoil what depends on y. */
         B[matrix * 10 + 3] = B[matrix * 10 + 6] = B[matrix * 10 + 8] = B[matrix * 10 + 9] = 99.0;
     }
-    sp_respond_products(M, Q, D, 2, unit_item, expected.a, B);
+    sp_respond_products(M, Q, D, 2, unit_item, expected.a, &centres, B, row);
     ct_near_all("cross-products of shared items", PRODUCTS, B, B_expected, 1e-13);
-    sp_sum_cells(M, 3, Q, D, unit_cell, expected.a, sums_expected);
-    memcpy(sums, sums_expected, sizeof sums);
-    for (int row = 0; row < 3 * Q; row++) {
-        sums[row * D + P] = 99.0;
+    sp_cross_products(M, Q, D, 2, unit_item, expected.a, NULL, B_expected, row);
+    sp_respond_products(M, Q, D, 2, unit_item, expected.a, NULL, B, row);
+    const int last[4] = {3, 6, 8, 9};
+    double about_zero[2 * 3 * 4], about_zero_expected[2 * 3 * 4];
+    for (int i = 0; i < 2 * 3 * 4; i++) {
+        about_zero[i] = B[i / 4 * 10 + last[i % 4]];
+        about_zero_expected[i] = B_expected[i / 4 * 10 + last[i % 4]];
     }
-    sp_respond_cells(M, 3, Q, D, unit_cell, expected.a, sums);
-    ct_near_all("sums of cells", SUMS, sums, sums_expected, 1e-13);
+    ct_near_all("cross-products of shared items about zero", 2 * 3 * 4, about_zero,
+                about_zero_expected, 1e-13);
 
     free(reflectors);
     free(memory);

@@ -90,19 +90,26 @@ static void item_jets(const sp_reduced *data, const sp_model *model, const sp_po
     }
 }
 
-/* packed += sum over a, b of M_ab times the products of an item's rows a and b, M symmetric. */
-static void contract_item(const sp_reduced *data, int item, const double *M, double *packed) {
-    int q = data->q, d = data->d;
-    size_t size = sp_packed_size(d);
+/* packed += sum over a, b of M_ab times the products B_ab of a shared item, M symmetric. */
+static void contract_shared(const sp_reduced *data, int item, const double *M, double *packed) {
+    int q = data->q;
+    size_t size = sp_packed_size(data->d);
     const double *B = data->B + (size_t)q * (size_t)(q + 1) / 2 * size * (size_t)item;
-    const double *rows = data->a + (size_t)q * d * data->item_unit[item];
     for (int b = 0; b < q; b++) {
         for (int a = 0; a <= b; a++) {
-            double weight = M[a + (size_t)q * b];
-            if (item < data->n_shared) {
-                sp_axpy(size, (a == b ? 1.0 : 2.0) * weight, B, packed);
-                B += size;
-            } else if (a == b) {
+            sp_axpy(size, (a == b ? 1.0 : 2.0) * M[a + (size_t)q * b], B, packed);
+            B += size;
+        }
+    }
+}
+
+/* The same for the products of q rows, times alpha. */
+static void contract_rows(int q, int d, double alpha, const double *M, const double *rows,
+                          double *packed) {
+    for (int b = 0; b < q; b++) {
+        for (int a = 0; a <= b; a++) {
+            double weight = alpha * M[a + (size_t)q * b];
+            if (a == b) {
                 sp_add_outer(d, weight, rows + (size_t)d * a, packed);
             } else {
                 sp_add_outer_sym(d, weight, rows + (size_t)d * a, rows + (size_t)d * b, packed);
@@ -111,19 +118,41 @@ static void contract_item(const sp_reduced *data, int item, const double *M, dou
     }
 }
 
+/* The weighted sum over the directions of an item's W2. */
+static void sum_second(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                       const sp_reml_work *work, int item, int n_directions,
+                       const sp_direction *directions, const double *weights, double *sum,
+                       double *scratch) {
+    size_t qq = (size_t)data->q * data->q, mm = widest(model) * widest(model);
+    double *W1 = scratch, *W2 = W1 + mm, *inner = W2 + mm;
+    memset(sum, 0, qq * sizeof(double));
+    for (int m = 0; m < n_directions; m++) {
+        item_jets(data, model, point, work, item, &directions[m], W1, W2, inner);
+        sp_axpy(qq, weights[m], W2, sum);
+    }
+    symmetrise(data->q, sum);
+}
+
 static void add_items(const sp_reduced *data, const sp_model *model, const sp_point *point,
                       const sp_reml_work *work, int n_directions, const sp_direction *directions,
                       const double *weights, double *scratch, double *packed) {
-    size_t qq = (size_t)data->q * data->q, mm = widest(model) * widest(model);
-    double *W1 = scratch, *W2 = W1 + mm, *sum = W2 + mm, *inner = sum + mm;
-    for (int g = 0; g < data->n_items; g++) {
-        memset(sum, 0, qq * sizeof(double));
-        for (int m = 0; m < n_directions; m++) {
-            item_jets(data, model, point, work, g, &directions[m], W1, W2, inner);
-            sp_axpy(qq, weights[m], W2, sum);
+    int q = data->q, d = data->d;
+    size_t qd = (size_t)q * d;
+    double *sum = scratch, *inner = sum + widest(model) * widest(model);
+    int n_items = data->n_levels > 1 ? data->n_shared : data->n_items;
+    for (int g = 0; g < n_items; g++) {
+        sum_second(data, model, point, work, g, n_directions, directions, weights, sum, inner);
+        if (g < data->n_shared) {
+            contract_shared(data, g, sum, packed);
+        } else {
+            contract_rows(q, d, 1.0, sum, data->a + qd * data->item_unit[g], packed);
         }
-        symmetrise(data->q, sum);
-        contract_item(data, g, sum, packed);
+    }
+    /* The products of shared items are those within their cells. */
+    for (int c = 0; c < data->n_cells; c++) {
+        sum_second(data, model, point, work, data->cell_item[c], n_directions, directions, weights,
+                   sum, inner);
+        contract_rows(q, d, 1.0 / data->cell_count[c], sum, data->cell_sum + qd * c, packed);
     }
 }
 

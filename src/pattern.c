@@ -86,8 +86,23 @@ int sp_number_items(int n_units, int q, int n_patterns, const int *representativ
     return n_items;
 }
 
+const double *sp_centred_rows(int unit, int q, int d, const double *a, const sp_centres *centres,
+                              double *centred) {
+    size_t length = (size_t)q * d;
+    const double *rows = a + length * unit;
+    if (!centres) {
+        return rows;
+    }
+    int cell = centres->unit_cell[unit];
+    const double *sum = centres->sum + length * cell;
+    for (size_t i = 0; i < length; i++) {
+        centred[i] = rows[i] - sum[i] / centres->count[cell];
+    }
+    return centred;
+}
+
 void sp_cross_products(int n_units, int q, int d, int n_shared, const int *unit_item,
-                       const double *a, double *B) {
+                       const double *a, const sp_centres *centres, double *B, double *work) {
     size_t packed = sp_packed_size(d);
     size_t per_item = (size_t)q * (q + 1) / 2 * packed;
     memset(B, 0, per_item * n_shared * sizeof(double));
@@ -95,7 +110,7 @@ void sp_cross_products(int n_units, int q, int d, int n_shared, const int *unit_
         if (unit_item[i] >= n_shared) {
             continue;
         }
-        const double *rows = a + (size_t)q * d * i;
+        const double *rows = sp_centred_rows(i, q, d, a, centres, work);
         double *out = B + per_item * unit_item[i];
         for (int c = 0; c < q; c++) {
             for (int r = 0; r < c; r++) {

@@ -30,11 +30,24 @@ int sp_number_items(int n_units, int q, int n_patterns, const int *representativ
                     int *unit_pattern, int *item_unit, double *item_count, int *n_shared,
                     int *item_of);
 
+/* The mean of each unit's cell, as sum and count, where there is a level above the units. */
+typedef struct {
+    const int *unit_cell;
+    const double *count, *sum;
+} sp_centres;
+
+/* The rows a of one unit (q of length d) less the mean of its cell, in `centred`; centres NULL:
+ * the rows themselves. */
+const double *sp_centred_rows(int unit, int q, int d, const double *a, const sp_centres *centres,
+                              double *centred);
+
 /* Cross-products of the shared items: for a <= b of the q rows (column by column of the upper
- * triangle) the packed d x d matrix sum over the item's units of (a_a' a_b + a_b' a_a) / 2.
- * B: n_shared * q (q + 1) / 2 packed matrices. */
+ * triangle) the packed d x d matrix sum over the item's units of (a_a' a_b + a_b' a_a) / 2, the
+ * rows centred in their cells: with effects of the level above that are large, products about
+ * zero would leave no digits of what is within.
+ * B: n_shared * q (q + 1) / 2 packed matrices. work: q * d. */
 void sp_cross_products(int n_units, int q, int d, int n_shared, const int *unit_item,
-                       const double *a, double *B);
+                       const double *a, const sp_centres *centres, double *B, double *work);
 
 /* Cells: units of one second-level group that share an item. node: 0-based second-level group of
  * each unit. Out (each n_units long at most): cell_item, cell_node, cell_count, unit_cell; cells

@@ -145,8 +145,8 @@ static void check_all_occur(int n, const int *group, int n_groups) {
     }
 }
 
-static void put_cells(SEXP out, int n_units, int n_nodes, int n_items, int q, int d,
-                      const int *unit_item) {
+static sp_centres put_cells(SEXP out, int n_units, int n_nodes, int n_items, int q, int d,
+                            const int *unit_item) {
     const int *parent = INTEGER(VECTOR_ELT(VECTOR_ELT(out, RED_PARENTS), 0));
     int *cell_item = allocate_ints((size_t)n_units), *cell_node = allocate_ints((size_t)n_units);
     double *cell_count = allocate((size_t)n_units);
@@ -161,6 +161,8 @@ static void put_cells(SEXP out, int n_units, int n_nodes, int n_items, int q, in
            (size_t)n_cells * sizeof(double));
     double *cell_sum = REAL(put_doubles(out, RED_CELL_SUM, (size_t)n_cells * q * d));
     sp_sum_cells(n_units, n_cells, q, d, unit_cell, REAL(VECTOR_ELT(out, RED_A)), cell_sum);
+    sp_centres centres = {unit_cell, cell_count, cell_sum};
+    return centres;
 }
 
 static void put_patterns(SEXP out, int n_units, int n_levels, int q, int d) {
@@ -182,10 +184,12 @@ static void put_patterns(SEXP out, int n_units, int n_levels, int q, int d) {
            (size_t)n_items * sizeof(double));
     SET_VECTOR_ELT(out, RED_N_SHARED, Rf_ScalarInteger(n_shared));
     size_t products = (size_t)n_shared * q * (q + 1) / 2 * sp_packed_size(d);
-    sp_cross_products(n_units, q, d, n_shared, unit_item, a,
-                      REAL(put_doubles(out, RED_B, products)));
+    double *B = REAL(put_doubles(out, RED_B, products)), *work = allocate((size_t)q * d);
     if (n_levels > 1) {
-        put_cells(out, n_units, n_nodes[1], n_items, q, d, unit_item);
+        sp_centres centres = put_cells(out, n_units, n_nodes[1], n_items, q, d, unit_item);
+        sp_cross_products(n_units, q, d, n_shared, unit_item, a, &centres, B, work);
+    } else {
+        sp_cross_products(n_units, q, d, n_shared, unit_item, a, NULL, B, work);
     }
 }
 

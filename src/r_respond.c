@@ -181,15 +181,20 @@ SEXP lmm_respond(SEXP reduced, SEXP replay, SEXP y) {
     }
     copy_doubles(out, "rss", 1)[0] = rss;
     copy_doubles(out, "y_scale", 1)[0] = y_scale;
-    sp_respond_products(size.m, size.q, design.d, n_shared, unit_item, a,
-                        copy_doubles(out, "B", (size_t)n_shared * (q * (q + 1) / 2) * packed));
+    sp_centres centres;
     if (size.n_levels > 1) {
         const int n_cells = Rf_length(list_element(out, "cell_item"));
-        const int *unit_cell =
+        centres.unit_cell =
             arg_ints(list_element(replay, "unit_cell"), m, 0, n_cells - 1, "unit_cell");
-        sp_respond_cells(size.m, n_cells, size.q, design.d, unit_cell, a,
-                         copy_doubles(out, "cell_sum", (size_t)n_cells * q * d));
+        centres.count = arg_doubles(list_element(out, "cell_count"), (size_t)n_cells, "cell_count");
+        double *sum = copy_doubles(out, "cell_sum", (size_t)n_cells * q * d);
+        sp_respond_cells(size.m, n_cells, size.q, design.d, centres.unit_cell, a, sum);
+        centres.sum = sum;
     }
+    sp_respond_products(size.m, size.q, design.d, n_shared, unit_item, a,
+                        size.n_levels > 1 ? &centres : NULL,
+                        copy_doubles(out, "B", (size_t)n_shared * (q * (q + 1) / 2) * packed),
+                        (double *)R_alloc(q * d, sizeof(double)));
     UNPROTECT(1);
     return out;
 }

@@ -52,11 +52,13 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
     work->W = take(&memory, &used, items * qq);
     work->tau = take(&memory, &used, items * qq);
     work->rho = take(&memory, &used, items * qq);
+    work->Rn = take(&memory, &used, nodes * qq);
+    work->Cn = take(&memory, &used, nodes * qq);
     work->J = take(&memory, &used, nodes * qq);
     work->N = take(&memory, &used, nodes * qq);
     work->K = take(&memory, &used, nodes * qq);
     work->h = take(&memory, &used, nodes * qd);
-    work->hh = take(&memory, &used, nodes * qd);
+    work->an = take(&memory, &used, nodes * qd);
     work->z = take(&memory, &used, nodes * qd);
     work->hhat = take(&memory, &used, nodes * qd);
     work->node_Ga = take(&memory, &used, high * k * qq);
@@ -269,7 +271,7 @@ static sp_status add_items(const sp_reduced *data, const sp_model *model, const 
         value->log_det_v += data->item_count[g] * log_det;
         if (g < data->n_shared) {
             contract_shared(data, W, shared_products(data, g), work->cv);
-        } else {
+        } else if (data->n_levels == 1) {
             rows_multiply(q, q, d, Ci, item_rows(data, g), u);
             for (int i = 0; i < q; i++) {
                 sp_add_outer(d, 1.0, u + (size_t)d * i, work->cv);
@@ -279,69 +281,131 @@ static sp_status add_items(const sp_reduced *data, const sp_model *model, const 
     return SP_OK;
 }
 
-/* Sums over the cells of each node of level 1: J = sum R'W R, h = sum R'W a. */
-static void add_cells(const sp_reduced *data, sp_reml_work *work) {
-    int q = data->q, d = data->d;
-    size_t qq = (size_t)q * q, qd = (size_t)q * d;
-    double *RW = work->small, *RWR = RW + qq;
-    for (int c = 0; c < data->n_cells; c++) {
-        int item = data->cell_item[c];
-        size_t node = (size_t)data->cell_node[c];
-        sp_multiply_tn(q, q, q, item_R(data, item), work->W + qq * item, RW);
-        sp_multiply(q, q, q, RW, item_R(data, item), RWR);
-        sp_axpy(qq, data->cell_count[c], RWR, work->J + qq * node);
-        rows_add(q, q, d, 1.0, RW, data->cell_sum + qd * c, work->h + qd * node);
+/* Householder reflections turn a node's triangle [R | a] and q more rows [M | rows], both
+ * overwritten, into a new triangle; what is left of the rows is free of Z and joins CV. (Sums of
+ * R'W R and R'W a would do, but where a node's own effects are large nearly all of CV would be
+ * taken off again, and the digits with it.) */
+static void absorb(int q, int d, double *M, double *rows, double *R, double *a, double *cv,
+                   double *along) {
+    for (int j = 0; j < q; j++) {
+        double *x = M + (size_t)q * j;
+        double square = sp_dot((size_t)q, x, x);
+        if (square == 0.0) {
+            continue;
+        }
+        double old = R[j + (size_t)q * j];
+        double diagonal = sqrt(old * old + square);
+        double v = -square / (old + diagonal); /* old - diagonal; old >= 0 */
+        double factor = 2.0 / (v * v + square);
+        for (int c = j + 1; c < q; c++) {
+            double *above = R + j + (size_t)q * c, *below = M + (size_t)q * c;
+            double w = factor * (v * *above + sp_dot((size_t)q, x, below));
+            *above -= w * v;
+            sp_axpy((size_t)q, -w, x, below);
+        }
+        double *top = a + (size_t)d * j;
+        memset(along, 0, (size_t)d * sizeof(double));
+        sp_axpy((size_t)d, factor * v, top, along);
+        for (int i = 0; i < q; i++) {
+            sp_axpy((size_t)d, factor * x[i], rows + (size_t)d * i, along);
+        }
+        sp_axpy((size_t)d, -v, along, top);
+        for (int i = 0; i < q; i++) {
+            sp_axpy((size_t)d, -x[i], along, rows + (size_t)d * i);
+        }
+        R[j + (size_t)q * j] = diagonal;
+    }
+    for (int i = 0; i < q; i++) {
+        sp_add_outer(d, 1.0, rows + (size_t)d * i, cv);
     }
 }
 
-/* One node: N = F G (I + J G)^-1 F', K = J - J N J, hh = (I - J N) h, and what it takes off. */
+/* Each cell's rows [Ci R | Ci a], one set of q for all its units, join its node. */
+static void add_cells(const sp_reduced *data, const sp_model *model, sp_reml_work *work) {
+    int q = data->q, d = data->d;
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = widest(model) * widest(model);
+    double *M = work->small, *rows = M + mm, *along = rows + qd;
+    for (int c = 0; c < data->n_cells; c++) {
+        int item = data->cell_item[c];
+        size_t node = (size_t)data->cell_node[c];
+        const double *Ci = work->Ci + qq * item;
+        double root = sqrt(data->cell_count[c]);
+        sp_multiply(q, q, q, Ci, item_R(data, item), M);
+        rows_multiply(q, q, d, Ci, data->cell_sum + qd * c, rows);
+        for (size_t i = 0; i < qq; i++) {
+            M[i] *= root;
+        }
+        for (size_t i = 0; i < qd; i++) {
+            rows[i] /= root;
+        }
+        absorb(q, d, M, rows, work->Rn + qq * node, work->an + qd * node, work->cv, along);
+    }
+}
+
+/* One node, now a unit with the factor Rn and the rows an: Cn = inverse Cholesky factor of
+ * I + Rn F G F'Rn', and, for the derivatives, J = Rn'Rn, N = F G (I + J G)^-1 F',
+ * K = J - J N J, h = Rn'an. */
 static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
                                   const sp_point *point, int level, size_t node, sp_reml_work *work,
                                   sp_value *value) {
     int q = data->q, d = data->d, ql = model->dim[level];
     size_t qq = (size_t)q * q, qd = (size_t)q * d;
     const double *F = point->F[level], *G = point->G[level];
+    double *Rn = work->Rn + qq * node, *an = work->an + qd * node, *Cn = work->Cn + qq * node;
     double *J = work->J + qq * node, *N = work->N + qq * node, *K = work->K + qq * node;
-    double *h = work->h + qd * node, *hh = work->hh + qd * node, *z = work->z + qd * node;
+    double *h = work->h + qd * node;
     size_t mm = widest(model) * widest(model);
-    double *JF = work->small, *FJF = JF + mm, *M = FJF + mm, *X = M + mm, *FX = X + mm;
+    double *L = work->small, *LG = L + mm, *M = LG + mm, *X = M + mm, *CR = X + mm;
+    double *rows = CR + mm, *along = rows + qd;
 
-    symmetrise(q, J);
-    sp_multiply(q, q, ql, J, F, JF);
-    sp_multiply_tn(ql, q, ql, F, JF, FJF);
-    /* M' = I + G J, so that M'^-1 G = G (I + J G)^-1 is what sp_solve returns. */
-    sp_multiply(ql, ql, ql, G, FJF, M);
+    sp_multiply(q, q, ql, Rn, F, L);
+    sp_multiply(q, ql, ql, L, G, LG);
+    sp_multiply_nt(q, ql, q, LG, L, Cn);
+    for (int i = 0; i < q; i++) {
+        Cn[i + (size_t)q * i] += 1.0;
+    }
+    if (sp_cholesky(q, Cn)) {
+        return SP_SINGULAR;
+    }
+    for (int i = 0; i < q; i++) {
+        value->log_det_v += 2.0 * log(Cn[i + (size_t)q * i]);
+    }
+    sp_invert_lower(q, Cn);
+    sp_multiply(q, q, q, Cn, Rn, CR);
+    rows_multiply(q, q, d, Cn, an, rows);
+
+    sp_multiply_tn(q, q, q, Rn, Rn, J);
+    sp_multiply_tn(q, q, q, CR, CR, K);
+    memset(h, 0, qd * sizeof(double));
+    for (int i = 0; i < q; i++) {
+        for (int j = 0; j <= i; j++) {
+            sp_axpy((size_t)d, Rn[j + (size_t)q * i], an + (size_t)d * j, h + (size_t)d * i);
+        }
+    }
+    /* M = I + G L'L, so that M^-1 G = G (I + L'L G)^-1 is what sp_solve returns. */
+    sp_multiply_nt(ql, ql, q, G, L, LG);
+    sp_multiply(ql, q, ql, LG, L, M);
     for (int i = 0; i < ql; i++) {
         M[i + (size_t)ql * i] += 1.0;
     }
     memcpy(X, G, (size_t)ql * ql * sizeof(double));
     double log_det;
     int sign;
-    if (sp_solve(ql, ql, M, X, &log_det, &sign) || sign < 0) {
+    if (sp_solve(ql, ql, M, X, &log_det, &sign)) {
         return SP_SINGULAR;
     }
-    value->log_det_v += log_det;
     symmetrise(ql, X);
-    sp_multiply(q, ql, ql, F, X, FX);
-    sp_multiply_nt(q, ql, q, FX, F, N);
-    rows_multiply(q, q, d, N, h, z);
-    for (int i = 0; i < q; i++) {
-        sp_add_outer_sym(d, -0.5, h + (size_t)d * i, z + (size_t)d * i, work->cv);
-    }
-    double *NJ = JF;
-    sp_multiply(q, q, q, N, J, NJ);
-    sp_multiply(q, q, q, J, NJ, K);
-    for (size_t i = 0; i < qq; i++) {
-        K[i] = J[i] - K[i];
-    }
-    symmetrise(q, K);
-    memcpy(hh, h, qd * sizeof(double));
-    rows_add(q, q, d, -1.0, J, z, hh);
+    sp_multiply(q, ql, ql, F, X, L);
+    sp_multiply_nt(q, ql, q, L, F, N);
+
     if (level + 1 < data->n_levels) {
         size_t up =
             work->offset[level + 1] + (size_t)data->parent[level][node - work->offset[level]];
-        sp_axpy(qq, 1.0, K, work->J + qq * up);
-        sp_axpy(qd, 1.0, hh, work->h + qd * up);
+        absorb(q, d, CR, rows, work->Rn + qq * up, work->an + qd * up, work->cv, along);
+    } else {
+        for (int i = 0; i < q; i++) {
+            sp_add_outer(d, 1.0, rows + (size_t)d * i, work->cv);
+        }
     }
     return SP_OK;
 }
@@ -403,9 +467,9 @@ sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_
     }
     if (data->n_levels > 1) {
         size_t nodes = n_upper_nodes(data, 1);
-        memset(work->J, 0, nodes * q * q * sizeof(double));
-        memset(work->h, 0, nodes * q * d * sizeof(double));
-        add_cells(data, work);
+        memset(work->Rn, 0, nodes * q * q * sizeof(double));
+        memset(work->an, 0, nodes * q * d * sizeof(double));
+        add_cells(data, model, work);
         for (int l = 1; l < data->n_levels; l++) {
             for (int t = 0; t < data->n_nodes[l]; t++) {
                 status = close_node_value(data, model, point, l, work->offset[l] + (size_t)t, work,
@@ -450,52 +514,54 @@ static int is_level(const sp_model *model, int r, int level) {
     return r < model->n_par ? model->level[r] == level : level == 0;
 }
 
-/* P_r of one item for the unit-level parameters and s: shared items in the data's coordinates
- * (P_shared), single ones in those of root (P_single). tau and rho: q x q, traces over the
- * fixed-effects columns (weighted by Phi) and over rho of the products of the item's rows. */
-static void add_item_products(const sp_reduced *data, const sp_model *model, int k, int item,
-                              item_view view, const double *root, sp_reml_work *work,
-                              double *P_shared, double *P_single, double *scratch) {
+/* P_r of one shared item for the unit-level parameters and s, in the data's coordinates. tau and
+ * rho: q x q, traces over the fixed-effects columns (weighted by Phi) and over rho of the products
+ * of the item's rows. */
+static void add_shared_products(const sp_reduced *data, const sp_model *model, int k, int item,
+                                item_view view, sp_reml_work *work, double *P_shared,
+                                double *scratch) {
+    int q = data->q;
+    size_t qq = (size_t)q * q, packed = sp_packed_size(data->d);
+    double *tau = work->tau + qq * item, *rho = work->rho + qq * item;
+    const double *B = shared_products(data, item);
+    double *M = scratch;
+    for (int r = 0; r < k; r++) {
+        if (r == model->n_par) {
+            sp_multiply(q, q, q, view.W, view.W, M);
+        } else if (model->level[r] == 0) {
+            index_pairs pairs = pairs_of(model, r);
+            memset(M, 0, qq * sizeof(double));
+            for (int x = 0; x < pairs.n; x++) {
+                add_symmetric(q, 1.0, view.Y + (size_t)q * pairs.i[x],
+                              view.Y + (size_t)q * pairs.j[x], M);
+            }
+        } else {
+            continue;
+        }
+        contract_shared(data, M, B, P_shared + packed * r);
+    }
+    for (int b = 0; b < q; b++) {
+        for (int a = 0; a <= b; a++) {
+            tau[a + (size_t)q * b] = tau[b + (size_t)q * a] = sp_dot(packed, work->weight_tau, B);
+            rho[a + (size_t)q * b] = rho[b + (size_t)q * a] = sp_dot(packed, work->weight_rho, B);
+            B += packed;
+        }
+    }
+}
+
+/* The same, added, for q rows of an item in the coordinates of root; P_single is in these. */
+static void add_row_products(const sp_reduced *data, const sp_model *model, int k, int item,
+                             item_view view, const double *rows, sp_reml_work *work,
+                             double *P_single, double *scratch) {
     int q = data->q, q0 = model->dim[0], d = data->d, p = data->p;
     size_t qq = (size_t)q * q, packed = sp_packed_size(d);
     double *tau = work->tau + qq * item, *rho = work->rho + qq * item;
-    if (item < data->n_shared) {
-        const double *B = shared_products(data, item);
-        double *M = scratch;
-        for (int r = 0; r < k; r++) {
-            if (r == model->n_par) {
-                sp_multiply(q, q, q, view.W, view.W, M);
-            } else if (model->level[r] == 0) {
-                index_pairs pairs = pairs_of(model, r);
-                memset(M, 0, qq * sizeof(double));
-                for (int x = 0; x < pairs.n; x++) {
-                    add_symmetric(q, 1.0, view.Y + (size_t)q * pairs.i[x],
-                                  view.Y + (size_t)q * pairs.j[x], M);
-                }
-            } else {
-                continue;
-            }
-            contract_shared(data, M, B, P_shared + packed * r);
-        }
-        for (int b = 0; b < q; b++) {
-            for (int a = 0; a <= b; a++) {
-                tau[a + (size_t)q * b] = tau[b + (size_t)q * a] =
-                    sp_dot(packed, work->weight_tau, B);
-                rho[a + (size_t)q * b] = rho[b + (size_t)q * a] =
-                    sp_dot(packed, work->weight_rho, B);
-                B += packed;
-            }
-        }
-        return;
-    }
-    double *rows = scratch, *wa = rows + (size_t)q * d, *ya = wa + (size_t)q * d;
-    rows_transform(q, d, root, item_rows(data, item), rows);
+    double *wa = scratch, *ya = wa + (size_t)q * d;
     for (int b = 0; b < q; b++) {
-        for (int a = 0; a <= b; a++) {
-            tau[a + (size_t)q * b] = tau[b + (size_t)q * a] =
-                sp_dot((size_t)p, rows + (size_t)d * a, rows + (size_t)d * b);
-            rho[a + (size_t)q * b] = rho[b + (size_t)q * a] =
-                rows[(size_t)d * a + p] * rows[(size_t)d * b + p];
+        for (int a = 0; a < q; a++) {
+            const double *ra = rows + (size_t)d * a, *rb = rows + (size_t)d * b;
+            tau[a + (size_t)q * b] += sp_dot((size_t)p, ra, rb);
+            rho[a + (size_t)q * b] += ra[p] * rb[p];
         }
     }
     for (int c = 0; c < q0; c++) {
@@ -573,25 +639,39 @@ static void add_item_traces(const sp_reduced *data, const sp_model *model, int k
 
 /* From the highest level down: what all levels together predict (z) and Z'V^-1[X y] (hhat), in the
  * coordinates of root. */
-static void descend(const sp_reduced *data, const double *root, sp_reml_work *work) {
+static void descend(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                    const double *root, sp_reml_work *work) {
     int q = data->q, d = data->d;
-    size_t qq = (size_t)q * q, qd = (size_t)q * d;
-    double *rest = work->small;
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = widest(model) * widest(model);
+    double *FG = work->small, *FGF = FG + mm, *CR = FGF + mm, *rest = CR + mm, *Crest = rest + qd;
     for (int l = data->n_levels - 1; l >= 1; l--) {
+        int ql = model->dim[l];
+        sp_multiply(q, ql, ql, point->F[l], point->G[l], FG);
+        sp_multiply_nt(q, ql, q, FG, point->F[l], FGF);
         for (int t = 0; t < data->n_nodes[l]; t++) {
             size_t node = work->offset[l] + (size_t)t;
+            const double *Rn = work->Rn + qq * node, *Cn = work->Cn + qq * node;
             double *z = work->z + qd * node, *hhat = work->hhat + qd * node;
-            rows_transform(q, d, root, work->h + qd * node, rest);
-            rows_transform(q, d, root, work->hh + qd * node, hhat);
-            if (l + 1 < data->n_levels) {
-                const double *above =
-                    work->z + qd * (work->offset[l + 1] + (size_t)data->parent[l][t]);
-                rows_add(q, q, d, -1.0, work->J + qq * node, above, rest);
-                rows_multiply(q, q, d, work->N + qq * node, rest, z);
+            const double *above =
+                l + 1 < data->n_levels
+                    ? work->z + qd * (work->offset[l + 1] + (size_t)data->parent[l][t])
+                    : NULL;
+            rows_transform(q, d, root, work->an + qd * node, rest);
+            if (above) {
+                rows_add(q, q, d, -1.0, Rn, above, rest);
+            }
+            sp_multiply(q, q, q, Cn, Rn, CR);
+            rows_multiply(q, q, d, Cn, rest, Crest);
+            memset(hhat, 0, qd * sizeof(double));
+            for (int i = 0; i < q; i++) {
+                for (int j = 0; j < q; j++) {
+                    sp_axpy((size_t)d, CR[j + (size_t)q * i], Crest + (size_t)d * j,
+                            hhat + (size_t)d * i);
+                }
+            }
+            rows_multiply(q, q, d, FGF, hhat, z);
+            if (above) {
                 sp_axpy(qd, 1.0, above, z);
-                rows_add(q, q, d, -1.0, work->K + qq * node, above, hhat);
-            } else {
-                rows_multiply(q, q, d, work->N + qq * node, rest, z);
             }
         }
     }
@@ -603,14 +683,13 @@ typedef struct {
     double *Ga, *De, *y;
 } node_sums;
 
-/* Adds one cell to its node's sums (y in the data's coordinates and before the node's own
- * prediction is taken off) . */
+/* Adds one cell to its node's sums; a: the sum of its rows less what is predicted, in the
+ * coordinates of root. */
 static void add_cell_sums(const sp_reduced *data, const sp_model *model, int k, int cell,
-                          item_view view, node_sums sums, double *scratch) {
+                          item_view view, const double *a, node_sums sums, double *scratch) {
     int q = data->q, q0 = model->dim[0], d = data->d;
     size_t qq = (size_t)q * q, qd = (size_t)q * d;
     double count = data->cell_count[cell];
-    const double *a = data->cell_sum + qd * cell;
     size_t m = widest(model);
     double *H = scratch, *V = H + m * m, *WR = V + m * m, *WWR = WR + m * m;
     double *ya = WWR + m * m, *wa = ya + m * (size_t)d;
@@ -678,29 +757,6 @@ static void add_cell_sums(const sp_reduced *data, const sp_model *model, int k, 
     }
 }
 
-/* Takes the node's prediction z off the item's tau and rho: the products of a - R z instead of a.
- */
-static void correct_item(const sp_reduced *data, int cell, const double *R, const double *z,
-                         const double *root, sp_reml_work *work, double *scratch) {
-    int q = data->q, d = data->d, p = data->p;
-    size_t qq = (size_t)q * q, qd = (size_t)q * d;
-    double count = data->cell_count[cell];
-    double *tau = work->tau + qq * data->cell_item[cell];
-    double *rho = work->rho + qq * data->cell_item[cell];
-    double *rows = scratch, *Rz = rows + qd;
-    rows_transform(q, d, root, data->cell_sum + qd * cell, rows);
-    rows_multiply(q, q, d, R, z, Rz);
-    for (int b = 0; b < q; b++) {
-        for (int a = 0; a < q; a++) {
-            const double *ra = rows + (size_t)d * a, *rb = rows + (size_t)d * b;
-            const double *za = Rz + (size_t)d * a, *zb = Rz + (size_t)d * b;
-            tau[a + (size_t)q * b] += count * sp_dot((size_t)p, za, zb) -
-                                      sp_dot((size_t)p, ra, zb) - sp_dot((size_t)p, za, rb);
-            rho[a + (size_t)q * b] += count * za[p] * zb[p] - ra[p] * zb[p] - za[p] * rb[p];
-        }
-    }
-}
-
 /* Adds the pair's product of row blocks (q rows): the trace over the fixed columns, and rho. */
 static void add_products(int q, int d, double alpha, const double *u, const double *v,
                          double *over_x, double *over_rho) {
@@ -710,9 +766,9 @@ static void add_products(int q, int d, double alpha, const double *u, const doub
     }
 }
 
-/* One node of level >= 1, its members' sums complete (y in the coordinates of root): its effect on
- * the traces of the parameters inside it, the terms of its own parameters, and the sums that its
- * parent needs (added to up, unless up.Ga is NULL). */
+/* One node of level >= 1, its members' sums complete: its effect on the traces of the parameters
+ * inside it, the terms of its own parameters, and the sums that its parent needs (added to up,
+ * unless up.Ga is NULL). */
 static void close_node_derivatives(const sp_reduced *data, const sp_model *model,
                                    const sp_point *point, int k, int level, size_t node,
                                    node_sums sums, node_sums up, sp_reml_work *work, double *trace,
@@ -910,36 +966,28 @@ static void clear_sums(const sp_reduced *data, int k, size_t n_slots, node_sums 
 static void add_nodes(const sp_reduced *data, const sp_model *model, const sp_point *point, int k,
                       const double *root, sp_reml_work *work, double *trace, double *P_single) {
     int q = data->q, d = data->d;
-    size_t qq = (size_t)q * q, qd = (size_t)q * d, packed = sp_packed_size(d);
-    double *scratch = work->small, *inner = scratch + 5 * widest(model) * widest(model);
+    size_t qd = (size_t)q * d;
+    double *scratch = work->small, *rows = scratch + 5 * widest(model) * widest(model);
+    double *inner = rows + qd;
     node_sums none = {NULL, NULL, NULL};
     node_sums current = stored_sums(data, work, k, 1, 0);
     clear_sums(data, k, 1 + n_upper_nodes(data, 2), current);
-    descend(data, root, work);
+    descend(data, model, point, root, work);
     int c = 0;
     for (int t = 0; t < data->n_nodes[1]; t++) {
         const double *z = work->z + qd * (size_t)t;
         clear_sums(data, k, 1, current);
         for (; c < data->n_cells && data->cell_node[c] == t; c++) {
-            item_view view = view_item(data, model, point, work, data->cell_item[c], scratch);
-            add_cell_sums(data, model, k, c, view, current, inner);
-            correct_item(data, c, view.R, z, root, work, inner);
-        }
-        for (int r = 0; r < k; r++) {
-            if (!is_level(model, r, 0)) {
-                continue;
+            int item = data->cell_item[c];
+            double count = data->cell_count[c];
+            item_view view = view_item(data, model, point, work, item, scratch);
+            rows_transform(q, d, root, data->cell_sum + qd * c, rows);
+            rows_add(q, q, d, -count, view.R, z, rows);
+            add_cell_sums(data, model, k, c, view, rows, current, inner);
+            for (size_t i = 0; i < qd; i++) {
+                rows[i] /= sqrt(count);
             }
-            /* y_r = Y_r - Ga_r z; P_r loses Y_r'z + z'Y_r - z'Ga_r z. */
-            double *y = current.y + qd * r, *rows = scratch, *half = rows + qd;
-            rows_transform(q, d, root, y, rows);
-            memcpy(y, rows, qd * sizeof(double));
-            memcpy(half, rows, qd * sizeof(double));
-            rows_add(q, q, d, -1.0, current.Ga + qq * r, z, y);
-            rows_add(q, q, d, -0.5, current.Ga + qq * r, z, half);
-            for (int i = 0; i < q; i++) {
-                sp_add_outer_sym(d, -1.0, half + (size_t)d * i, z + (size_t)d * i,
-                                 P_single + packed * r);
-            }
+            add_row_products(data, model, k, item, view, rows, work, P_single, inner);
         }
         node_sums up = none;
         if (data->n_levels > 2) {
@@ -1058,8 +1106,12 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
         return sp_crossed_derivatives(data, model, point, reml, work->crossed, value, out);
     }
     double *P_shared = work->P_shared, *P_single = P_shared + packed * (size_t)k;
-    double *scratch = work->small, *inner = scratch + 5 * widest(model) * widest(model);
+    double *scratch = work->small, *rows = scratch + 5 * widest(model) * widest(model);
+    double *inner = rows + (size_t)data->q * d;
 
+    size_t qq = (size_t)data->q * data->q;
+    memset(work->tau, 0, (size_t)data->n_items * qq * sizeof(double));
+    memset(work->rho, 0, (size_t)data->n_items * qq * sizeof(double));
     memset(P_shared, 0, 2 * packed * (size_t)k * sizeof(double));
     memset(out->trace, 0, (size_t)k * sizeof(double));
     memset(work->T, 0, (size_t)k * k * sizeof(double));
@@ -1070,7 +1122,12 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
 
     for (int g = 0; g < data->n_items; g++) {
         item_view view = view_item(data, model, point, work, g, scratch);
-        add_item_products(data, model, k, g, view, value->root, work, P_shared, P_single, inner);
+        if (g < data->n_shared) {
+            add_shared_products(data, model, k, g, view, work, P_shared, inner);
+        } else if (data->n_levels == 1) {
+            rows_transform(data->q, d, value->root, item_rows(data, g), rows);
+            add_row_products(data, model, k, g, view, rows, work, P_single, inner);
+        }
         if (data->n_levels == 1) {
             add_item_traces(data, model, k, g, view, work, out->trace, inner);
         }
@@ -1133,7 +1190,7 @@ void sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point
     size_t m = widest(model), mm = m * m;
     double *FG = work->small, *Kt = FG + mm, *X = Kt + mm, *Y = X + mm, *v = Y + mm, *w = v + m;
     double *M = w + 2 * m, *deep = M + qq;
-    descend(data, value->root, work);
+    descend(data, model, point, value->root, work);
     sp_multiply(q, ql, ql, F, G, FG);
     for (int t = 0; t < data->n_nodes[level]; t++) {
         /* v = Z'V^-1 (y - X beta), Kt = Z'V^-1 Z for this group, all levels in V. */

@@ -76,7 +76,8 @@ typedef struct {
 typedef struct sp_reml_work sp_reml_work;
 struct sp_reml_work {
     double *Ci, *W, *tau, *rho;                 /* q x q per item */
-    double *J, *N, *K, *h, *hh, *z, *hhat;      /* per node of levels >= 1 */
+    double *Rn, *an, *Cn;                       /* per node of levels >= 1 */
+    double *J, *N, *K, *h, *z, *hhat;           /* the same */
     double *node_Ga, *node_De, *node_y;         /* per node of levels >= 2 */
     double *cv, *Phi, *weight_tau, *weight_rho; /* d x d sized */
     double *P_shared, *T, *trQ, *rQ;

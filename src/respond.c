@@ -115,7 +115,7 @@ void sp_respond(const sp_replay *design, const double *y, double *a, double *Cfr
 }
 
 void sp_respond_products(int n_units, int q, int d, int n_shared, const int *unit_item,
-                         const double *a, double *B) {
+                         const double *a, const sp_centres *centres, double *B, double *work) {
     size_t packed = sp_packed_size(d);
     int p = d - 1;
     for (size_t matrix = 0; matrix < (size_t)n_shared * q * (q + 1) / 2; matrix++) {
@@ -128,10 +128,10 @@ void sp_respond_products(int n_units, int q, int d, int n_shared, const int *uni
             continue;
         }
         double *matrix = B + packed * ((size_t)unit_item[g] * q * (q + 1) / 2);
+        const double *rows = sp_centred_rows(g, q, d, a, centres, work);
         for (int s = 0; s < q; s++) {
             for (int r = 0; r <= s; r++) {
-                const double *u = a + ((size_t)q * g + r) * d;
-                const double *v = a + ((size_t)q * g + s) * d;
+                const double *u = rows + (size_t)d * r, *v = rows + (size_t)d * s;
                 for (int j = 0; j < p; j++) {
                     matrix[last_in_row(d, j)] += 0.5 * (u[j] * v[p] + u[p] * v[j]);
                 }

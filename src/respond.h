@@ -3,6 +3,7 @@
 #ifndef SAMEPAGE_RESPOND_H
 #define SAMEPAGE_RESPOND_H
 
+#include "pattern.h"
 #include <stddef.h>
 
 /* The design, as sp_keep_reflectors and sp_orthonormalise left it. */
@@ -27,13 +28,13 @@ size_t sp_respond_work_size(const sp_replay *design);
 void sp_respond(const sp_replay *design, const double *y, double *a, double *Cfree, double *coef,
                 double *rss, double *y_scale, double *work);
 
-/* Replaces what depends on y in the cross-products B of the n_shared shared items
- * (see sp_cross_products). */
-void sp_respond_products(int n_units, int q, int d, int n_shared, const int *unit_item,
-                         const double *a, double *B);
-
-/* The same for the sums of cells (see sp_sum_cells). */
+/* Replaces what depends on y in the sums of cells (see sp_sum_cells). */
 void sp_respond_cells(int n_units, int n_cells, int q, int d, const int *unit_cell, const double *a,
                       double *cell_sum);
+
+/* The same for the cross-products B of the n_shared shared items (see sp_cross_products), after
+ * the sums of cells. work: q * d. */
+void sp_respond_products(int n_units, int q, int d, int n_shared, const int *unit_item,
+                         const double *a, const sp_centres *centres, double *B, double *work);
 
 #endif

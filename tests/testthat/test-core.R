@@ -47,6 +47,50 @@ test_that("wild scales keep their digits", {
   expect_as_reference(design, blocks, c(3, 1e-4, 2e-6, 0.6), tolerance = 1e-8)
 })
 
+# Balanced, so that V has known eigenvectors: per dyad the sum and the slope, each as a mean over
+# the therapist's dyads and deviations from it, and a rest. The therapists' slopes are ten billion
+# times the residual variance; sums over their dyads alone would leave six digits of the criterion.
+test_that("large effects of therapists leave the digits of what is within them", {
+  set.seed(20263)
+  therapists <- 10L
+  dyads <- 4L
+  n <- 5L
+  time <- rep(-2:2, therapists * dyads)
+  dyad <- rep(seq_len(therapists * dyads), each = n)
+  therapist <- (dyad - 1L) %/% dyads + 1L
+  y <- rnorm(therapists, 0, 1e5)[therapist] * time + rnorm(40, 0, 1e4)[dyad] + rnorm(200)
+  variance <- c(dyad = 1e8, therapist = 2e8, slope = 1e10)
+
+  by_therapist <- function(scores) {
+    scores <- matrix(scores, dyads)
+    mean <- colMeans(scores)
+    list(
+      within = sum((scores - rep(mean, each = dyads))^2), mean = sqrt(dyads) * mean
+    )
+  }
+  sums <- by_therapist(tapply(y, dyad, sum) / sqrt(n))
+  slopes <- by_therapist(tapply(y * time, dyad, sum) / sqrt(10))
+  rest <- sum(vapply(split(data.frame(y, time), dyad), function(rows) {
+    sum(stats::lm.fit(cbind(1, rows$time), rows$y)$residuals^2)
+  }, 0))
+  sum_within <- 1 + n * variance[["dyad"]]
+  sum_mean <- sum_within + n * dyads * variance[["therapist"]]
+  slope_mean <- 1 + 10 * dyads * variance[["slope"]]
+  truth <- (200 - 1) * log(2 * pi) + log(200 / sum_mean) +
+    therapists * ((dyads - 1) * log(sum_within) + log(sum_mean) + log(slope_mean)) +
+    sums$within / sum_within + sum((sums$mean - mean(sums$mean))^2) / sum_mean +
+    slopes$within + sum(slopes$mean^2) / slope_mean + rest
+
+  design <- list(
+    X = matrix(1, 200, 1), y = y, Z = cbind(1, time), groups = list(dyad, therapist),
+    weights = NULL
+  )
+  design$Z <- unname(design$Z)
+  blocks <- list(core_block(1L), core_block(1L, 2L), core_block(2L, 2L))
+  ours <- evaluate_reduced(core_reduced(design), blocks, c(variance, 1), TRUE)
+  expect_lt(abs(ours$criterion / truth - 1), tol$algebra)
+})
+
 test_that("a second level agrees with the reference", {
   design <- reference_design(c(4, 6, 1, 3, 5, 2, 3, 4, 5), q = 2, p = 3, seed = 9, therapists = 3)
   blocks <- list(core_block(1:2), core_block(1L, 2L))
