@@ -13,6 +13,10 @@
 #' `"last"` those from its last level, as SPSS does. F itself is the same. Kenward
 #' and Roger's test does not depend on the basis.
 #'
+#' Fits with another coding of the factors have the same tests. (lmerTest writes
+#' types I and II in the fit's own coding; with treatment contrasts, R's
+#' default, that is the same.)
+#'
 #' Type III tests a term with all others in the model, a factor averaged over
 #' the levels of the factors it interacts with (the weights of cells equal).
 #' Type II tests a term with all others but those that contain it; type I with
@@ -26,7 +30,8 @@
 #' sorted by their number of parameters and each is tested against the one
 #' before it. Two fits with the same number of parameters cannot be nested and
 #' get no test. Where fits differ in their random effects the chi-square
-#' reference is conservative, since a variance cannot be negative.
+#' reference gives too large a p, since a variance cannot be negative: the
+#' printed heading says so, and [test_random()] has the right reference.
 #'
 #' @param object A fit of [lmm()].
 #' @param ... Further fits of [lmm()].
@@ -415,8 +420,22 @@ compare_fits <- function(fits, labels) {
         " fits to the same ", component(fits[[1L]], "n"), " rows",
         " (AIC and BIC: R's definition)"
       ),
-      paste0(labels[order], ": ", formulas, c(rep("", length(fits) - 1L), "\n"))
+      paste0(labels[order], ": ", formulas, c(rep("", length(fits) - 1L), "\n")),
+      if (differ_in_random_part(fits)) {
+        paste0(
+          "Where random effects differ the p is too large, as a variance cannot be negative:\n",
+          "see test_random().\n"
+        )
+      }
     ),
     class = c("anova", "data.frame")
   )
+}
+
+differ_in_random_part <- function(fits) {
+  parts <- lapply(fits, function(fit) {
+    table <- component(fit, "parameter_table")
+    sort(paste(sub("\\.[0-9]+$", "", table$grp), table$var1, table$var2))
+  })
+  any(!vapply(parts[-1L], identical, logical(1), parts[[1L]]))
 }

@@ -8,6 +8,10 @@
 #' the log variance (so they cannot reach below zero) and those of the correlations
 #' Wald intervals of Fisher's z.
 #'
+#' `"satterthwaite"`: the same but for the standard deviations, whose intervals are those of
+#' a chi-square variable with 2 (estimate / standard error)^2 degrees of freedom for the
+#' variance, as SAS prints them. For the residual variance of balanced data they are exact.
+#'
 #' `"profile"`: the values of a parameter at which -2 log likelihood, with all other
 #' parameters fitted again, is above its minimum by the chi-square quantile. As in
 #' lme4 the full likelihood is used also for a fit by REML; with `reml = TRUE` the
@@ -22,7 +26,7 @@
 #'   for all fixed effects, `"theta_"` for all standard deviations and
 #'   correlations. Default: everything.
 #' @param level Confidence level.
-#' @param method `"wald"`, `"profile"` or `"boot"`, see below.
+#' @param method `"wald"`, `"satterthwaite"`, `"profile"` or `"boot"`, see below.
 #' @param reml For `"profile"`: whether covariance parameters are profiled in the
 #'   restricted likelihood.
 #' @param nsim,seed For `"boot"`: number of simulated responses, and the seed of
@@ -43,11 +47,11 @@
 #' confint(fit, "beta_", method = "boot", nsim = 50, seed = 1)
 #' @export
 confint.samepage_lmm <- function(object, parm, level = 0.95,
-                                 method = c("wald", "profile", "boot"), reml = FALSE,
-                                 nsim = 500, seed = NULL, ...) {
+                                 method = c("wald", "satterthwaite", "profile", "boot"),
+                                 reml = FALSE, nsim = 500, seed = NULL, ...) {
   check_no_dots(...)
   check_level(level, "level")
-  method <- check_choice(method, c("wald", "profile", "boot"), "method")
+  method <- check_choice(method, c("wald", "satterthwaite", "profile", "boot"), "method")
   check_flag(reml, "reml")
   if (reml && !component(object, "reml")) {
     stop_samepage("argument", c(
@@ -65,6 +69,7 @@ confint.samepage_lmm <- function(object, parm, level = 0.95,
   }
   intervals <- switch(method,
     wald = rbind(wald_random(object, level), wald_fixed(object, level)),
+    satterthwaite = rbind(satterthwaite_random(object, level), wald_fixed(object, level)),
     profile = profile_intervals(object, rows, level, reml),
     boot = boot_intervals(object, level, nsim, seed)
   )
@@ -75,9 +80,22 @@ confint.samepage_lmm <- function(object, parm, level = 0.95,
   intervals <- intervals[rows, , drop = FALSE]
   if (!is.null(estimates)) {
     colnames(estimates) <- names
-    attr(intervals, "estimates") <- estimates[, rows, drop = FALSE]
+    intervals <- structure(
+      intervals,
+      estimates = estimates[, rows, drop = FALSE], class = c("samepage_boot", class(intervals))
+    )
   }
   intervals
+}
+
+# A matrix like any other, without hundreds of estimates below it.
+#' @export
+print.samepage_boot <- function(x, ...) {
+  n <- nrow(attr(x, "estimates"))
+  attr(x, "estimates") <- NULL
+  print(unclass(x), ...)
+  cat("From ", n, " simulated responses.\n", sep = "")
+  invisible(x)
 }
 
 wald_fixed <- function(fit, level) {
@@ -112,6 +130,19 @@ wald_random <- function(fit, level) {
     ifelse(at$is_sd, at$value * factor, tanh(centre + width))
   )
   rownames(intervals) <- sd_correlation_names(component(fit, "parameter_table"))
+  intervals
+}
+
+satterthwaite_random <- function(fit, level) {
+  intervals <- wald_random(fit, level)
+  variances <- is.na(component(fit, "parameter_table")$var2)
+  estimate <- component(fit, "parameters")[variances]
+  df <- 2 * (estimate / parameter_errors(fit)[variances])^2
+  intervals[variances, ] <- sqrt(
+    df * estimate / cbind(
+      stats::qchisq((1 + level) / 2, df), stats::qchisq((1 - level) / 2, df)
+    )
+  )
   intervals
 }
 

@@ -6,7 +6,7 @@
 
 library(samepage)
 library(testthat)
-for (file in c("helper-peers.R", "helper-shared.R", "helper-oracles.R")) {
+for (file in c("helper-peers.R", "helper-shared.R", "helper-oracles.R", "helper-boundary.R")) {
   source(file.path("tests/testthat", file))
 }
 
@@ -20,3 +20,7 @@ show("SAS (relative difference; KR with the observed information)", sas_differen
 show("SPSS (largest difference, in units of the last printed digit)", spss_differences())
 cases <- c(inference_cases(), couples_cases(shared_path("data", "couples", "daily.csv")))
 show("lmerTest and pbkrtest (relative difference)", lapply(cases, inference_differences))
+show(
+  "lmerTest and pbkrtest, optima on a boundary (relative difference)",
+  lapply(boundary_cases(), inference_differences)
+)

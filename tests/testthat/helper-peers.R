@@ -35,7 +35,8 @@ expect_as_lmer <- function(fit, peer, df_tolerance = tol$varcomp) {
 # pbkrtest's: balanced and not, one and two levels, factors, products, ordered ids.
 inference_cases <- function() {
   data(
-    list = c("sleepstudy", "Pastes", "cake", "Dyestuff"), package = "lme4", envir = environment()
+    list = c("sleepstudy", "Pastes", "cake", "Dyestuff", "Penicillin"), package = "lme4",
+    envir = environment()
   )
   plain <- function(data) {
     data <- as.data.frame(data)
@@ -77,7 +78,30 @@ inference_cases <- function() {
     ),
     Dyestuff = case(Yield ~ 1 + (1 | Batch), Dyestuff),
     Pastes = case(strength ~ 1 + (1 | batch / cask), Pastes),
+    Penicillin = case(diameter ~ 1 + (1 | plate) + (1 | sample), Penicillin),
+    `Penicillin uneven` = case(
+      diameter ~ I(plate %in% c("a", "f", "k", "x")) + (1 | plate) + (1 | sample),
+      Penicillin[-c(1:9, 80), ]
+    ),
     ergoStool = case(effort ~ Type + (1 | Subject), plain(nlme::ergoStool))
+  )
+}
+
+# Optima on a boundary: a variance of zero, beside others and alone, a correlation of one.
+boundary_cases <- function() {
+  set.seed(3)
+  flat <- data.frame(
+    g = rep(1:12, each = 6), h = rep(1:4, each = 18), t = rep(0:5, 12), x = stats::rnorm(72)
+  )
+  flat$y <- stats::rnorm(12)[flat$g] + stats::rnorm(72)
+  steep <- perfect_correlation_data()
+  steep$x <- stats::rnorm(100)
+  case <- function(formula, data) list(formula = formula, data = data)
+  list(
+    `zero above` = case(y ~ x + t + (1 | g) + (1 | h), flat),
+    `zero slope` = case(y ~ x + t + (t || g), flat),
+    `no slope` = case(y ~ x + t + (t | g), flat),
+    `correlation of one` = case(y ~ session + x + (session | dyad), steep)
   )
 }
 

@@ -60,6 +60,29 @@ test_that("on a boundary nothing is made up, and one fixed effect keeps its name
   expect_true(all(is.na(both["cor_session.(Intercept)|dyad", ])))
 })
 
+test_that("Satterthwaite's interval of a balanced residual variance is the exact one", {
+  skip_if_not_installed("lme4")
+  data(list = c("Dyestuff", "Dyestuff2"), package = "lme4", envir = environment())
+  within <- stats::anova(stats::lm(Yield ~ Batch, Dyestuff))["Residuals", ]
+  fit <- lmm(Yield ~ 1 + (1 | Batch), data = Dyestuff)
+  ours <- confint(fit, method = "satterthwaite", level = 0.9)
+  exact <- sqrt(within[["Sum Sq"]] / stats::qchisq(c(0.95, 0.05), within$Df))
+  expect_equal(unname(ours["sigma", ]), exact, tolerance = tol$estimate)
+  expect_identical(ours["(Intercept)", ], confint(fit, level = 0.9)["(Intercept)", ])
+  # Between batches: the chi-square of Satterthwaite (1946) for a difference of mean squares.
+  between <- stats::anova(stats::lm(Yield ~ Batch, Dyestuff))["Batch", ]
+  v <- (between[["Mean Sq"]] - within[["Mean Sq"]]) / 5
+  df <- v^2 / ((between[["Mean Sq"]] / 5)^2 / between$Df + (within[["Mean Sq"]] / 5)^2 / within$Df)
+  expect_equal(
+    unname(ours[1, ]), sqrt(df * v / stats::qchisq(c(0.95, 0.05), df)),
+    tolerance = tol$estimate
+  )
+  zero <- confint(lmm(Yield ~ 1 + (1 | Batch), data = Dyestuff2), method = "satterthwaite")
+  expect_true(all(is.na(zero[1, ])))
+  growth <- lmm(distance ~ age + (age | Subject), data = nlme::Orthodont)
+  expect_identical(confint(growth, 2, method = "satterthwaite"), confint(growth, 2))
+})
+
 # --- profile ---------------------------------------------------------------------
 
 test_that("profile intervals of sleepstudy are lme4's", {
@@ -181,6 +204,9 @@ test_that("bootstrap intervals are percentiles of refits, and repeat with their 
     stats::quantile(estimates[, "age"], c(0.025, 0.975), type = 6, names = FALSE)
   )
   expect_identical(confint(fit, method = "boot", nsim = 60, seed = 4), ours)
+  shown <- utils::capture.output(print(ours))
+  expect_length(shown, 8L)
+  expect_match(shown[8], "From 60 simulated responses.", fixed = TRUE)
   wald <- confint(fit, "beta_")
   boot <- confint(fit, "beta_", method = "boot", nsim = 400, seed = 5)
   expect_lt(max(abs(boot - wald) / (wald[, 2] - wald[, 1])), 0.15)

@@ -73,6 +73,14 @@ test_that("transformed variables are given as in the data", {
   expect_error(icc(1), "lmm", class = "samepage_error_argument")
 })
 
+test_that("crossed units share nothing with each other", {
+  skip_if_not_installed("lme4")
+  data(Penicillin, package = "lme4", envir = environment())
+  table <- icc(lmm(diameter ~ 1 + (1 | plate) + (1 | sample), data = Penicillin))
+  expect_identical(table$group, c("sample", "plate", "Residual"))
+  expect_equal(table$icc[1:2], table$vpc[1:2])
+})
+
 test_that("a variance of zero has no interval", {
   skip_if_not_installed("lme4")
   data(list = c("Dyestuff2", "Pastes"), package = "lme4", envir = environment())

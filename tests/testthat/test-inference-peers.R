@@ -22,7 +22,38 @@ test_that("Satterthwaite and Kenward-Roger are lmerTest's and pbkrtest's on many
 test_that("Satterthwaite and Kenward-Roger are lmerTest's and pbkrtest's on the couples", {
   skip_if_not_installed("lmerTest")
   skip_if_not_installed("pbkrtest")
-  expect_as_peers(couples_cases(shared_path("data", "couples", "daily.csv")))
+  # The other case takes pbkrtest many seconds; bench/inference.R has it.
+  expect_as_peers(couples_cases(shared_path("data", "couples", "daily.csv"))[1])
+})
+
+test_that("on a boundary too, with the df of the model without the zero variance", {
+  skip_if_not_installed("lmerTest")
+  skip_if_not_installed("pbkrtest")
+  cases <- boundary_cases()
+  expect_as_peers(cases)
+  for (case in cases) {
+    expect_identical(fit_status(lmm(case$formula, case$data))$status, "boundary")
+  }
+  df <- function(formula) {
+    unname(summary(lmm(formula, cases[[1]]$data))$coefficients[, "df"])
+  }
+  expect_equal(
+    df(y ~ x + t + (1 | g) + (1 | h)), df(y ~ x + t + (1 | g)),
+    tolerance = tol$estimate
+  )
+})
+
+test_that("the published df of crossed groupings are met", {
+  skip_if_not_installed("lme4")
+  data(Penicillin, package = "lme4", envir = environment())
+  df <- function(...) {
+    summary(lmm(diameter ~ 1 + (1 | plate) + (1 | sample), Penicillin, ...))$coefficients[, "df"]
+  }
+  # From lme4 fits that stopped a little early.
+  expect_equal(df(), 5.4865922641, tolerance = tol$se, ignore_attr = TRUE)
+  expect_equal(df(df = "kenward-roger"), 5.487061859944688,
+    tolerance = tol$estimate, ignore_attr = TRUE
+  )
 })
 
 test_that("a term before a product without its partner is tested as in the full product", {

@@ -53,7 +53,7 @@ test_that("with many units the mixture is the exact distribution of one componen
 
 test_that("statistics and naive p are those of lmerTest's ranova", {
   skip_if_not_installed("lmerTest")
-  data(list = c("sleepstudy", "Pastes"), package = "lme4", envir = environment())
+  data(list = c("sleepstudy", "Pastes", "Penicillin"), package = "lme4", envir = environment())
   machines <- as.data.frame(nlme::Machines)
   machines$Worker <- factor(as.character(machines$Worker))
   for (case in list(
@@ -61,6 +61,7 @@ test_that("statistics and naive p are those of lmerTest's ranova", {
     list(Reaction ~ Days + (Days || Subject), sleepstudy),
     list(Reaction ~ Days + (Days + I(Days^2) | Subject), sleepstudy),
     list(strength ~ 1 + (1 | batch / cask), Pastes),
+    list(diameter ~ 1 + (1 | plate) + (1 | sample), Penicillin),
     list(score ~ Machine + (1 | Worker / Machine), machines),
     list(score ~ Machine + (Machine | Worker), machines)
   )) {
