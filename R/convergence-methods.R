@@ -364,9 +364,7 @@ print.summary.samepage_convergence <- function(x, digits = 3L, ...) {
   cat_line("Sessions", sessions_in_words(scores, counts))
   window <- attr(scores, "window")
   if (!is.null(window)) {
-    cat_line("Window", paste0(
-      attr(scores, "time"), " ", paste(format_number(window), collapse = " to "), "."
-    ))
+    cat_line("Window", window_in_words(window, attr(scores, "time")))
   }
   cat_line("Early level", early_in_words(scores))
   cat("\n")
@@ -383,6 +381,14 @@ print.summary.samepage_convergence <- function(x, digits = 3L, ...) {
   cat_line("Reliability", reliability_in_words(x$reliability))
   cat_score_notes(counts, attr(scores, "definition"))
   invisible(x)
+}
+
+window_in_words <- function(window, time) {
+  ends <- c(
+    if (is.finite(window[1L])) paste("from", format_number(window[1L])) else "up",
+    if (is.finite(window[2L])) paste("to", format_number(window[2L])) else "on"
+  )
+  paste0(paste(c(time, ends), collapse = " "), ".")
 }
 
 early_in_words <- function(scores) {
