@@ -435,7 +435,7 @@ compare_fits <- function(fits, labels) {
 differ_in_random_part <- function(fits) {
   parts <- lapply(fits, function(fit) {
     table <- component(fit, "parameter_table")
-    sort(paste(sub("\\.[0-9]+$", "", table$grp), table$var1, table$var2))
+    sort(paste(table$name, table$var1, table$var2))
   })
   any(!vapply(parts[-1L], identical, logical(1), parts[[1L]]))
 }

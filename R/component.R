@@ -112,8 +112,8 @@ block_covariances <- function(blocks, parameters) {
 
 # What each parameter is, in the words of lme4's as.data.frame(VarCorr()):
 # var2 is NA for a variance, var1 and var2 are NA for the residual variance, and
-# further blocks of one group are numbered (Subject, Subject.1).
-# `block`, `row` and `column` say where it sits.
+# further blocks of one group are numbered (Subject, Subject.1); `name` is the group
+# without its number. `block`, `row` and `column` say where it sits.
 parameter_table <- function(blocks) {
   group <- make.unique(vapply(blocks, function(block) block$group, character(1)))
   parts <- lapply(seq_along(blocks), function(i) {
@@ -123,6 +123,7 @@ parameter_table <- function(blocks) {
     column <- rep.int(seq_len(q), q:1)
     list(
       grp = rep.int(group[i], length(row)),
+      name = rep.int(blocks[[i]]$group, length(row)),
       var1 = names[column],
       var2 = ifelse(row == column, NA_character_, names[row]),
       block = rep.int(i, length(row)), row = row, column = column
@@ -130,7 +131,7 @@ parameter_table <- function(blocks) {
   })
   part <- function(name, last) c(unlist(lapply(parts, `[[`, name)), last)
   plain_frame(list(
-    grp = part("grp", "Residual"), var1 = part("var1", NA_character_),
+    grp = part("grp", "Residual"), name = part("name", "Residual"), var1 = part("var1", NA_character_),
     var2 = part("var2", NA_character_), block = part("block", NA_integer_),
     row = part("row", NA_integer_), column = part("column", NA_integer_)
   ))

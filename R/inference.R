@@ -219,8 +219,8 @@ sd_correlation_names <- function(table) {
   ifelse(
     is.na(table$var1), "sigma",
     ifelse(
-      is.na(table$var2), paste0("sd_", table$var1, "|", table$grp),
-      paste0("cor_", table$var2, ".", table$var1, "|", table$grp)
+      is.na(table$var2), paste0("sd_", table$var1, "|", table$name),
+      paste0("cor_", table$var2, ".", table$var1, "|", table$name)
     )
   )
 }

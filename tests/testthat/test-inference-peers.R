@@ -82,3 +82,55 @@ test_that("anova has the fixed part that numbers alone make", {
     expect_equal(table$DenDF, t[["df"]])
   }
 })
+
+# --- random effects and profiles --------------------------------------------------
+
+test_that("predicted random effects and their conditional variances are lme4's, in its shapes", {
+  skip_if_not_installed("lme4")
+  cases <- inference_cases()
+  for (name in c("sleepstudy", "sleepstudy ||", "Pastes", "Penicillin uneven", "Machines by worker")) {
+    case <- cases[[name]]
+    ours <- ranef(lmm(case$formula, case$data))
+    theirs <- lme4::ranef(tight_lmer(case$formula, case$data, fitter = lme4::lmer))
+    rows <- as.data.frame(ours)
+    peers <- as.data.frame(theirs)
+    expect_identical(names(rows), names(peers))
+    expect_identical(
+      paste(rows$grpvar, rows$term, rows$grp), paste(peers$grpvar, peers$term, peers$grp)
+    )
+    expect_equal(rows$condval, peers$condval, tolerance = tol$estimate)
+    expect_equal(rows$condsd, peers$condsd, tolerance = tol$estimate)
+    for (group in names(theirs)) {
+      variances <- attr(theirs[[group]], "postVar")
+      # For several terms of one grouping lme4 gives a list; ours is one array.
+      if (!is.list(variances)) {
+        expect_equal(attr(ours[[group]], "postVar"), variances, tolerance = tol$estimate)
+      }
+    }
+  }
+})
+
+test_that("profile intervals of nested and crossed groupings are lme4's", {
+  skip_if_not_installed("lme4")
+  cases <- inference_cases()
+  for (name in c("Dyestuff", "Pastes", "Penicillin")) {
+    case <- cases[[name]]
+    ours <- confint(lmm(case$formula, case$data), method = "profile")
+    peer <- tight_lmer(case$formula, case$data, fitter = lme4::lmer)
+    theirs <- suppressWarnings(suppressMessages(
+      stats::confint(peer, method = "profile", oldNames = FALSE)
+    ))
+    expect_identical(dimnames(ours), dimnames(theirs))
+    # lme4 interpolates between points of the profile.
+    expect_lt(max(abs(ours - theirs) / (ours[, 2] - ours[, 1])), 5e-4)
+  }
+})
+
+test_that("intervals of uncorrelated effects have lme4's names", {
+  skip_if_not_installed("lme4")
+  data(sleepstudy, package = "lme4", envir = environment())
+  fit <- lmm(Reaction ~ Days + (Days || Subject), data = sleepstudy)
+  expect_identical(
+    rownames(confint(fit, "theta_")), c("sd_(Intercept)|Subject", "sd_Days|Subject", "sigma")
+  )
+})
