@@ -1,13 +1,16 @@
 #!/bin/sh
 # Checks everything: sh tools/test.sh
 # Or only some parts, for a developer in a hurry: sh tools/test.sh c testthat
-# Parts: static c testthat docs readme lint check
+# Parts: static c testthat sanitize docs readme lint check
+# Parts that take long, run only when named: sh tools/test.sh valgrind gctorture
+# With SAMEPAGE_SLOW=true in the environment the slow tests of testthat run as well.
 # The last line is "N passed, N failed, N skipped"; the exit code is 1 when anything failed.
 
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
-parts=${*:-static c testthat docs readme lint check}
+parts=${*:-static c testthat sanitize docs readme lint check}
+tab=$(printf '\t')
 passed=0
 failed=0
 skipped=0
@@ -331,45 +334,182 @@ install_package() {
 
 # testthat: the tests as they stand in the tarball ------------------------------------------------
 
+# suite NAME COMMAND...: runs the tests with this R; leaves $work/NAME.tsv, .log and their number in
+# rows. 0 when R reached the end of the tests, whatever their results.
+suite() {
+    name=$1
+    shift
+    mkdir -p "$work/$name" && tar -C "$work/$name" -xzf "$tarball" samepage/tests || return 1
+    : >"$work/$name.tsv"
+    NOT_CRAN=true "$@" --no-echo --no-restore --no-save --file="$root/tools/testthat.R" \
+        --args "$work/$name/samepage/tests/testthat" "$work/$name.tsv" >"$work/$name.log" 2>&1 </dev/null
+    code=$?
+    [ "$code" -eq 0 ] || echo "R ended with exit code $code" >>"$work/$name.log"
+    rows=$(grep -cv "^end$tab" "$work/$name.tsv")
+    [ "$code" -eq 0 ] && [ "$rows" -gt 0 ] && [ "$(tail -n 1 "$work/$name.tsv")" = "end$tab$rows" ]
+}
+
 run_testthat() {
     heading "Tests of the package"
     if ! has_r_package testthat; then
         skips "testthat" "testthat is not installed"
         return
     fi
-    mkdir -p "$work/tests"
-    tar -C "$work/tests" -xzf "$tarball" samepage/tests
-    log=$work/testthat.log
-    NOT_CRAN=true Rscript --no-save "$root/tools/testthat.R" "$work/tests/samepage/tests/testthat" \
-        "$work/testthat.tsv" >"$log" 2>&1 </dev/null
-    code=$?
-    [ "$code" -eq 0 ] || say "R ended with exit code $code"
-    touch "$work/testthat.tsv"
-    tab=$(printf '\t')
-    rows=0
+    ended=
+    suite plain R && ended=yes
     while IFS=$tab read -r status file test detail; do
         case $status in
         passed) passed=$((passed + 1)) ;;
         failed) fails "$file: $test" ;;
         skipped) skips "$file: $test" "$detail" ;;
-        end) break ;;
         esac
-        [ "$status" = end ] || rows=$((rows + 1))
-    done <"$work/testthat.tsv"
-    if [ "$code" -ne 0 ] || [ "$(tail -n 1 "$work/testthat.tsv")" != "end$tab$rows" ] || [ "$rows" -eq 0 ]; then
-        fails "testthat ran to its end" "$log"
-    else
-        grep -E '^(FAILURE|ERROR|WARNING|  \|)' "$log"
+    done <"$work/plain.tsv"
+    if [ -n "$ended" ]; then
+        grep -E '^(FAILURE|ERROR|WARNING|  \|)' "$work/plain.log"
         say "ok       $rows tests of testthat ran"
+    else
+        fails "testthat ran to its end" "$work/plain.log"
     fi
     try "every snapshot is recorded" snapshots_unchanged
 }
 
 # A snapshot that is new, changed or no longer used leaves a difference behind.
 snapshots_unchanged() {
-    mkdir -p "$work/source/tests/testthat/_snaps" "$work/tests/samepage/tests/testthat/_snaps"
-    diff -r "$work/source/tests/testthat/_snaps" "$work/tests/samepage/tests/testthat/_snaps"
+    mkdir -p "$work/source/tests/testthat/_snaps" "$work/plain/samepage/tests/testthat/_snaps"
+    diff -r "$work/source/tests/testthat/_snaps" "$work/plain/samepage/tests/testthat/_snaps"
 }
+
+# The same tests again, the package compiled or called in another way: one item each ----------------
+
+# install_as NAME SOURCE CFLAGS [LDFLAGS]: SOURCE, compiled with these flags, into $work/lib-NAME.
+install_as() {
+    mkdir -p "$work/lib-$1" &&
+        printf 'CFLAGS = %s\nLDFLAGS += %s\n' "$3" "${4:-}" >"$work/Makevars-$1" &&
+        R_MAKEVARS_USER="$work/Makevars-$1" R CMD INSTALL --no-docs --no-test-load \
+            --library="$work/lib-$1" "$2"
+}
+
+# same_results NAME: every test ended as it did in the plain run, where there was one.
+same_results() {
+    if [ -s "$work/plain.tsv" ]; then
+        diff "$work/plain.tsv" "$work/$1.tsv"
+    else
+        ! grep "^failed$tab" "$work/$1.tsv"
+    fi
+}
+
+# suite_again ITEM NAME COMMAND...: passes when the tests end as they should and nothing stands in
+# the file $work/NAME.report afterwards, which the caller's function inspect_NAME may write.
+suite_again() {
+    item=$1
+    name=$2
+    shift 2
+    ended=
+    suite "$name" "$@" && ended=yes
+    "inspect_$name" >"$work/$name.report" 2>&1
+    if [ -n "$ended" ] && [ ! -s "$work/$name.report" ]; then
+        passes "$item ($rows tests)"
+    else
+        cat "$work/$name.report" >>"$work/$name.log"
+        fails "$item" "$work/$name.log"
+    fi
+}
+
+# sanitize: AddressSanitizer sees the end of each larger block of R_alloc, since R takes it from
+# malloc. What R has not freed when it quits is its own: the package's core allocates nothing.
+run_sanitize() {
+    heading "Tests of the package under ASAN and UBSAN"
+    item="testthat under ASAN and UBSAN"
+    if ! has_r_package testthat; then
+        skips "$item" "testthat is not installed"
+        return
+    fi
+    compiler=$(R CMD config CC)
+    preload=
+    for runtime in libasan.so libubsan.so libstdc++.so; do
+        # shellcheck disable=SC2086 # the compiler may come with flags
+        file=$($compiler -print-file-name="$runtime")
+        case $file in
+        /*) preload="$preload $file" ;;
+        *)
+            skips "$item" "$compiler has no $runtime"
+            return
+            ;;
+        esac
+    done
+    flags='-fsanitize=address,undefined -fno-sanitize-recover=all'
+    if install_as sanitize "$tarball" "-g -O1 -fno-omit-frame-pointer $flags" "$flags" \
+        >"$work/item.log" 2>&1; then
+        suite_again "$item" sanitize env LD_PRELOAD="${preload# }" ASAN_OPTIONS=detect_leaks=0 \
+            UBSAN_OPTIONS=print_stacktrace=1 R_LIBS="$work/lib-sanitize:$R_LIBS" R
+    else
+        fails "$item: compilation" "$work/item.log"
+    fi
+}
+
+inspect_sanitize() {
+    same_results sanitize
+}
+
+# valgrind: only what has a frame in the package's library counts; R, its regular expressions and
+# other packages have findings of their own. valgrind computes R's long double sums in double, so
+# tests that hang on their last digits may fail there: what it says about memory is what counts.
+run_valgrind() {
+    heading "Tests of the package under valgrind"
+    item="testthat under valgrind"
+    if ! has_r_package testthat || ! has valgrind; then
+        skips "$item" "testthat or valgrind is not installed"
+    elif install_as valgrind "$tarball" "-g -O1 -fno-omit-frame-pointer" >"$work/item.log" 2>&1; then
+        suite_again "$item" valgrind env R_LIBS="$work/lib-valgrind:$R_LIBS" \
+            R -d "valgrind --leak-check=full --num-callers=40 --log-file=$work/memory.log"
+    else
+        fails "$item: compilation" "$work/item.log"
+    fi
+}
+
+# Findings are paragraphs of the log: lines of one process between lines that hold its number only.
+# A frame of ours is "(FILE.c:LINE)", since Debian's libraries carry no names of sources.
+inspect_valgrind() {
+    [ -s "$work/memory.log" ] || echo "valgrind wrote nothing"
+    ours=$(cd "$root/src" && printf '%s|' ./*.c | sed 's#\./##g; s/\./[.]/g')
+    awk -v ours="[(](${ours}samepage[.]so)[:)]|samepage[.]so[)]" '{ sub(/^==[0-9]+== ?/, "") }
+        NF == 0 { if (paragraph ~ ours) print paragraph
+                  paragraph = ""; next }
+        { paragraph = paragraph $0 "\n" }' "$work/memory.log"
+}
+
+# gctorture: a collection at every allocation of the C entries; see torture.R.
+run_gctorture() {
+    heading "Tests of the package under gctorture"
+    item="testthat under gctorture"
+    if ! has_r_package testthat; then
+        skips "$item" "testthat is not installed"
+        return
+    fi
+    mkdir "$work/torture" && tar -C "$work/torture" -xzf "$tarball" &&
+        cp "$root/tools/torture.R" "$work/torture/samepage/R/"
+    if install_as gctorture "$work/torture/samepage" "-g -O1" >"$work/item.log" 2>&1; then
+        : >"$work/tortured"
+        suite_again "$item" gctorture env SAMEPAGE_TORTURE="$work/tortured" \
+            R_LIBS="$work/lib-gctorture:$R_LIBS" R
+        sort "$work/tortured" | uniq -c | while read -r times entry; do
+            say "         $entry: $times calls"
+        done
+    else
+        fails "$item: compilation" "$work/item.log"
+    fi
+}
+
+# Every entry that is registered was called.
+inspect_gctorture() {
+    same_results gctorture
+    Rscript --no-save -e 'dll <- library.dynam("samepage", "samepage", commandArgs(TRUE))
+        cat(names(getDLLRegisteredRoutines(dll)$.Call), sep = "\n")' "$work/lib" </dev/null |
+        while read -r entry; do
+            grep -qx "$entry" "$work/tortured" || echo "no test calls the entry $entry"
+        done
+}
+
 
 # docs: man/ and NAMESPACE are what roxygen2 makes of the sources ----------------------------------
 
@@ -534,7 +674,7 @@ run_r() {
     if wants check; then
         start_check
     fi
-    for part in testthat docs readme lint check; do
+    for part in testthat sanitize valgrind gctorture docs readme lint check; do
         if wants "$part"; then
             "run_$part"
         fi
@@ -563,7 +703,10 @@ for part in static c; do
         "run_$part"
     fi
 done
-if wants testthat || wants docs || wants readme || wants lint || wants check; then
-    run_r
-fi
+for part in testthat sanitize valgrind gctorture docs readme lint check; do
+    if wants "$part"; then
+        run_r
+        break
+    fi
+done
 conclude
