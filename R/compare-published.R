@@ -428,9 +428,7 @@ print.samepage_comparison <- function(x, ...) {
     return(invisible(x))
   }
   cat("Published and fitted, cell by cell (printed | fitted)\n")
-  for (model in unique(x$model)) {
-    cat("\n", comparison_block(x[x$model == model, ], labels, model), sep = "")
-  }
+  cat(trimws(comparison_lines(x, labels), "right"), sep = "\n")
   cat("\n", comparison_legend(x$mark), sep = "")
   exempt <- x[x$mark == "exempt", ]
   for (reason in unique(exempt$reason)) {
@@ -447,20 +445,27 @@ print.samepage_comparison <- function(x, ...) {
 
 statistic_words <- c(estimate = "estimate", std.error = "SE", p.value = "p")
 
-comparison_block <- function(rows, labels, model) {
-  terms <- unique(rows$term)
-  columns <- lapply(intersect(cell_statistics, rows$statistic), function(statistic) {
-    own <- rows[rows$statistic == statistic, ]
-    own <- own[match(terms, own$term), ]
-    here <- ifelse(is.na(own$term), "", paste(as_printed(own), mark_signs[as.character(own$mark)]))
+# The lines of all models, their columns aligned.
+comparison_lines <- function(x, labels) {
+  rows <- unique(x[c("model", "term")])
+  columns <- lapply(intersect(cell_statistics, x$statistic), function(statistic) {
+    own <- x[x$statistic == statistic, ]
+    own <- own[match(paste(rows$model, rows$term), paste(own$model, own$term)), ]
+    there <- !is.na(own$term)
+    fitted <- ifelse(there, paste(as_printed(own), mark_signs[as.character(own$mark)]), "")
+    line <- paste(
+      pad_column(ifelse(there, own$published, "")), ifelse(there, "|", " "), pad_column(fitted)
+    )
     head <- c(estimate = "Estimate", std.error = "S.E", p.value = "p")[[statistic]]
-    printed <- pad_column(c("", ifelse(is.na(own$published), "", own$published)))
-    fitted <- pad_column(c("", here))
-    line <- paste(printed, ifelse(c("", here) == "", " ", "|"), fitted)
-    c(formatC(head, width = max(nchar(line))), line[-1L])
+    pad_column(c(head, line))
   })
-  names <- formatC(c(paste("Model", model), labels[terms]), width = -max(nchar(labels)))
-  paste0(trimws(do.call(paste, c(list(names), columns, sep = "   ")), "right"), "\n")
+  names <- formatC(c("", labels[rows$term]), width = -max(nchar(labels)))
+  lines <- do.call(paste, c(list(names), columns, sep = "   "))
+  unlist(lapply(unique(rows$model), function(model) {
+    title <- formatC(paste("Model", model), width = -nchar(names[1L]))
+    head <- paste0(title, substring(lines[1L], nchar(title) + 1L))
+    c("", head, lines[-1L][rows$model == model])
+  }))
 }
 
 pad_column <- function(text) pad_left(text, max(nchar(text)))
