@@ -88,10 +88,7 @@ static inline void reduced_items(const dense_model *m, reduced_case *c) {
     data->item_unit = item_unit;
     data->item_count = item_count;
     size_t q = (size_t)m->q;
-    double *B =
-        own_doubles(c, (size_t)data->n_shared * (q * (q + 1) / 2) * sp_packed_size(data->d));
-    sp_cross_products(data->n_units, m->q, data->d, data->n_shared, unit_item, data->a, B);
-    data->B = B;
+    sp_centres centres = {NULL, NULL, NULL};
     data->n_cells = 0;
     if (m->n_levels > 1) {
         int *cell_item = own_ints(c, units), *cell_node = own_ints(c, units);
@@ -107,7 +104,15 @@ static inline void reduced_items(const dense_model *m, reduced_case *c) {
         data->cell_node = cell_node;
         data->cell_count = cell_count;
         data->cell_sum = cell_sum;
+        centres.unit_cell = unit_cell;
+        centres.count = cell_count;
+        centres.sum = cell_sum;
     }
+    double *B =
+        own_doubles(c, (size_t)data->n_shared * (q * (q + 1) / 2) * sp_packed_size(data->d));
+    sp_cross_products(data->n_units, m->q, data->d, data->n_shared, unit_item, data->a,
+                      m->n_levels > 1 ? &centres : NULL, B, own_doubles(c, q * data->d));
+    data->B = B;
 }
 
 /* Reduces the rows; status is that of sp_reduce_rows, and nothing else is filled unless SP_OK. */
