@@ -191,6 +191,13 @@ test_that("plot() shows as many dyads, or those, that are asked for", {
   expect_true(all(is.na(drawn(unscored, "dyads", "6")$fitted[6:10])))
 })
 
+test_that("growth lines are drawn no further than the ratings go", {
+  shown <- drawn(suppressMessages(
+    convergence(wai_patient + wai_therapist ~ occasion | patient, study2)
+  ))
+  expect_identical(sort(unique(shown$time)), c(1, 2, 3))
+})
+
 test_that("plot() leaves the device as it was", {
   grDevices::pdf(NULL)
   on.exit(grDevices::dev.off())
