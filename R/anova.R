@@ -18,7 +18,9 @@
 #' default, that is the same.)
 #'
 #' Type III tests a term with all others in the model, a factor averaged over
-#' the levels of the factors it interacts with (the weights of cells equal).
+#' the levels of the factors it interacts with (the weights of cells equal; where
+#' combinations of levels are not in the data, by the estimable functions of SAS
+#' and SPSS).
 #' Type II tests a term with all others but those that contain it; type I with
 #' those before it. A numeric variable does not contain a factor: in
 #' `group * time` the test of `group`, of either type, is at time 0.
@@ -51,6 +53,9 @@
 #'   multiple degree of freedom hypotheses in generalized least squares analyses
 #'   of unbalanced split-plot experiments. *Journal of Statistical Computation
 #'   and Simulation*, *54*(4), 363-378. \doi{10.1080/00949659608811740}
+#'
+#'   Goodnight, J. H. (1978). *Tests of hypotheses in fixed effects linear models*
+#'   (SAS Technical Report R-101). SAS Institute.
 #' @examples
 #' line <- lmm(distance ~ Sex * age + (age | Subject), data = nlme::Orthodont)
 #' anova(line)
@@ -115,51 +120,84 @@ term_contrasts <- function(fit, type, basis) {
     type <- "I"
   }
   x <- stats::model.matrix(fit)[, names(component(fit, "beta")), drop = FALSE]
-  coded <- recoded_columns(fit, basis, centred = type == "III")
+  coded <- recoded_columns(fit, basis)
   map <- qr.coef(qr(coded$x), x)
   columns <- lapply(seq_along(labels), function(j) which(coded$assign == j))
   names(columns) <- labels
   columns <- columns[lengths(columns) > 0L]
-  if (type == "III") {
-    return(lapply(columns, function(own) map[own, , drop = FALSE]))
-  }
-  containing <- containing_terms(terms, component(fit, "frame"))[names(columns)]
-  lapply(rlang::set_names(names(columns)), function(term) {
-    own <- columns[[term]]
-    last <- if (type == "II") unlist(columns[containing[[term]]]) else integer()
-    if (type == "II" && length(last) == 0L) {
-      return(map[own, , drop = FALSE])
-    }
-    order <- c(setdiff(seq_len(ncol(coded$x)), c(own, last)), own, last)
-    if (type == "I") {
-      order <- seq_len(ncol(coded$x))
-    }
-    # Rows of the triangular factor, each with its own coefficient 1: the effect
-    # of these columns after those before them, ignoring those after them.
-    triangle <- qr.R(qr(coded$x[, order, drop = FALSE], tol = 0))
-    rows <- match(own, order)
-    triangle <- triangle[rows, , drop = FALSE] / diag(triangle)[rows]
-    triangle %*% map[order, , drop = FALSE]
-  })
+  containing <- lapply(containing_terms(terms, component(fit, "frame"))[names(columns)],
+    function(others) unlist(columns[others], use.names = FALSE))
+  rows <- switch(type,
+    I = lapply(columns, sequential_rows, x = coded$x, order = seq_len(ncol(coded$x))),
+    II = Map(function(own, last) {
+      if (length(last) == 0L) {
+        return(unit_rows(own, ncol(coded$x)))
+      }
+      order <- c(setdiff(seq_len(ncol(coded$x)), c(own, last)), own, last)
+      sequential_rows(own, coded$x, order)
+    }, columns, containing),
+    III = estimable_rows(coded$x, fit, columns, containing)
+  )
+  lapply(rows, `%*%`, map)
 }
 
-# The columns of the fixed part with all factors coded as differences from their
-# first or last level, centred (so that the other coefficients are averages over
-# levels) or not; columns that others determine are left out.
-recoded_columns <- function(fit, basis, centred) {
+unit_rows <- function(rows, n) {
+  diag(n)[rows, , drop = FALSE]
+}
+
+# Rows of the triangular factor of the columns in this order, each with its own
+# coefficient 1: the effect of columns `own` after those before them, ignoring those
+# after them.
+sequential_rows <- function(own, x, order) {
+  triangle <- qr.R(qr(x[, order, drop = FALSE], tol = 0))
+  rows <- match(own, order)
+  triangle <- triangle[rows, , drop = FALSE] / diag(triangle)[rows]
+  triangle[, match(seq_len(ncol(x)), order), drop = FALSE]
+}
+
+#' Type III hypotheses in the coefficients of `x`
+#'
+#' With a column for every level of every factor and every combination of levels, X_o =
+#' x B: the coefficients of x are the functions B of the many. A term's functions, made
+#' orthogonal to those of the terms that contain it, are its type III hypothesis
+#' (Goodnight, 1978). With all combinations in the data it is the average over
+#' the levels of the other factors.
+#' @noRd
+estimable_rows <- function(x, fit, columns, containing) {
+  functions <- qr.coef(qr(x), recoded_columns(fit, "all")$x)
+  Map(function(own, others) {
+    rows <- unit_rows(own, ncol(x))
+    if (length(others) > 0L) {
+      share <- qr.coef(qr(t(functions[others, , drop = FALSE])), t(functions[own, , drop = FALSE]))
+      rows[, others] <- rows[, others] - t(share)
+    }
+    rows
+  }, columns, containing)
+}
+
+# The columns of the fixed part with all factors coded as differences from their first
+# or last level, columns that others determine left out; or with a column for every
+# level ("all"), none left out.
+recoded_columns <- function(fit, basis) {
   terms <- stats::delete.response(component(fit, "terms"))
   frame <- component(fit, "frame")
   factors <- intersect(as.character(names(component(fit, "contrasts"))), names(frame))
   coding <- lapply(rlang::set_names(factors), function(name) {
     column <- frame[[name]]
     levels <- if (is.factor(column)) levels(column) else sort(unique(as.character(column)))
-    k <- length(levels)
-    contrast <- stats::contr.treatment(levels, base = if (basis == "first") 1L else k)
-    if (centred) sweep(contrast, 2L, colMeans(contrast)) else contrast
+    switch(basis,
+      first = stats::contr.treatment(levels),
+      last = stats::contr.treatment(levels, base = length(levels)),
+      all = stats::contr.treatment(levels, contrasts = FALSE)
+    )
   })
   x <- stats::model.matrix(terms, frame, contrasts.arg = coding)
-  decomposition <- qr(x)
-  kept <- sort(decomposition$pivot[seq_len(decomposition$rank)])
+  kept <- if (basis == "all") {
+    seq_len(ncol(x))
+  } else {
+    decomposition <- qr(x)
+    sort(decomposition$pivot[seq_len(decomposition$rank)])
+  }
   list(x = x[, kept, drop = FALSE], assign = attr(x, "assign")[kept])
 }
 
@@ -168,7 +206,9 @@ recoded_columns <- function(fit, basis, centred) {
 containing_terms <- function(terms, frame) {
   factors <- attr(terms, "factors") > 0
   labels <- attr(terms, "term.labels")
-  numeric <- vapply(rownames(factors), function(name) {
+  # terms() puts `odd names` in backquotes, the frame does not.
+  in_frame <- vapply(as.list(attr(terms, "variables"))[-1L], code_of, character(1))
+  numeric <- vapply(in_frame, function(name) {
     is.numeric(frame[[name]]) && !is.factor(frame[[name]])
   }, logical(1))
   lapply(rlang::set_names(labels), function(term) {

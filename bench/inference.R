@@ -5,6 +5,7 @@
 # from the optimum.
 
 library(samepage)
+options(width = 200)
 library(testthat)
 for (file in c("helper-peers.R", "helper-shared.R", "helper-oracles.R", "helper-boundary.R")) {
   source(file.path("tests/testthat", file))

@@ -102,6 +102,33 @@ test_that("tests of terms are lmerTest's for all types", {
   }
 })
 
+test_that("combinations of levels without data leave lmerTest's and a basis-free hypothesis", {
+  skip_if_not_installed("lmerTest")
+  data <- orthodont()
+  data$clinic <- factor(c("a", "b", "c", "a", "a")[1 + as.integer(data$Subject) %% 5])
+  data <- data[!(data$Sex == "Female" & data$clinic == "c"), ][-c(3, 10, 50), ]
+  formula <- distance ~ clinic * Sex + age + (1 | Subject)
+  fit <- suppressMessages(lmm(formula, data = data))
+  peer <- tight_lmer(formula, data)
+  for (type in c("I", "II", "III")) {
+    ours <- anova(fit, type = type)
+    theirs <- suppressMessages(stats::anova(peer, type = type))
+    expect_equal(ours$NumDF, theirs$NumDF, ignore_attr = TRUE)
+    expect_equal(ours[["F value"]], theirs[["F value"]], tolerance = tol$se)
+    expect_equal(ours$DenDF, theirs$DenDF, tolerance = tol$se)
+    last <- anova(fit, type = type, basis = "last")
+    expect_equal(last[["F value"]], ours[["F value"]], tolerance = tol$criterion)
+  }
+})
+
+test_that("names that need quotes are variables like others", {
+  data <- orthodont()
+  data[["age in years"]] <- data$age
+  odd <- anova(lmm(distance ~ Sex * `age in years` + (1 | Subject), data = data), type = 2)
+  plain <- anova(lmm(distance ~ Sex * age + (1 | Subject), data = data), type = 2)
+  expect_equal(as.matrix(odd), as.matrix(plain), ignore_attr = TRUE)
+})
+
 test_that("tests of terms do not depend on how factors are coded", {
   data <- orthodont()
   data$clinic <- factor(c("a", "b", "c")[1 + as.integer(data$Subject) %% 3])
