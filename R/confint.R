@@ -146,22 +146,12 @@ satterthwaite_random <- function(fit, level) {
   intervals
 }
 
-# Responses drawn from a fit as the core takes them: rows used, less the offset.
-drawn_responses <- function(fit, nsim, seed) {
-  draws <- stats::simulate(fit, nsim = nsim, seed = seed)
-  if (length(component(fit, "na_action")) > 0L) {
-    draws <- draws[row.names(component(fit, "frame")), , drop = FALSE]
-  }
-  offset <- frame_offset(fit, component(fit, "frame"))
-  if (is.null(offset)) draws else lapply(draws, `-`, offset)
-}
-
 # Percentiles of the estimates from simulated responses. Fits without an answer are
 # counted in a message and left out.
 boot_intervals <- function(fit, level, nsim, seed) {
   kept <- kept_replay(fit)
   table <- component(fit, "parameter_table")
-  estimates <- vapply(drawn_responses(fit, nsim, seed), function(y) {
+  estimates <- map_drawn_responses(fit, nsim, seed, function(y) {
     core <- fit_reduced(
       respond_reduced(component(fit, "reduced"), kept$replay, y), component(fit, "blocks"),
       component(fit, "reml"), component(fit, "control")

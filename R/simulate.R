@@ -30,79 +30,118 @@
 #' @export
 simulate.samepage_lmm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   check_no_dots(...)
+  check_n_draws(nsim)
+  draw <- response_drawer(object, re.form)
+  generator <- generator_from(seed)
+  on.exit(generator$put_back())
+  draws <- lapply(seq_len(nsim), function(i) draw())
+
+  frame <- component(object, "frame")
+  rows <- attr(frame, "row.names")
+  omitted <- component(object, "na_action")
+  if (inherits(omitted, "exclude")) {
+    draws <- lapply(draws, stats::naresid, omit = omitted)
+    rows <- names(stats::naresid(omitted, stats::setNames(seq_along(rows), row.names(frame))))
+  }
+  structure(
+    draws,
+    names = paste0("sim_", seq_along(draws)), row.names = rows, class = "data.frame",
+    seed = generator$start
+  )
+}
+
+check_n_draws <- function(nsim, call = rlang::caller_env()) {
   if (!is.numeric(nsim) || length(nsim) != 1L || is.na(nsim) || nsim < 1) {
     stop_samepage("argument", c(
       "`nsim` must be one number, 1 or more.",
       x = paste0("Found ", code_of(nsim), ".")
-    ))
+    ), call = call)
   }
-  used <- chosen_effects(object, re.form)
+}
+
+# The generator's state before the first draw: from `seed`, or as it is. put_back() undoes what a
+# seed has changed.
+generator_from <- function(seed) {
   if (!exists(".Random.seed", envir = globalenv(), inherits = FALSE)) {
     stats::runif(1L)
   }
-  start <- get(".Random.seed", envir = globalenv())
-  if (!is.null(seed)) {
-    before <- start
-    on.exit(assign(".Random.seed", before, envir = globalenv()))
-    set.seed(seed)
-    start <- structure(seed, kind = as.list(RNGkind()))
+  before <- get(".Random.seed", envir = globalenv())
+  if (is.null(seed)) {
+    return(list(start = before, put_back = function() NULL))
   }
-
-  frame <- component(object, "frame")
-  codes <- frame_codes(object, frame, used, TRUE, FALSE)
-  mean <- predicted_mean(object, frame, used, codes)
-  draws <- mean + draw_effects(object, frame, used, as.integer(nsim)) +
-    draw_residuals(object, length(mean), as.integer(nsim))
-
-  dimnames(draws) <- list(row.names(frame), paste0("sim_", seq_len(ncol(draws))))
-  draws <- as.data.frame(stats::naresid(component(object, "na_action"), draws))
-  attr(draws, "seed") <- start
-  draws
+  set.seed(seed)
+  list(
+    start = structure(seed, kind = as.list(RNGkind())),
+    put_back = function() assign(".Random.seed", before, envir = globalenv())
+  )
 }
 
-# Rows x draws of the random part that does not keep its predicted values.
-draw_effects <- function(fit, frame, used, n_draws) {
+# f of each of `nsim` responses drawn from a fit, as the core takes them: rows used, less the
+# offset. One response at a time: memory does not grow with their number, and an interrupt is
+# answered between two.
+map_drawn_responses <- function(fit, nsim, seed, f, value) {
+  check_n_draws(nsim)
+  draw <- response_drawer(fit, NA)
+  offset <- frame_offset(fit, component(fit, "frame"))
+  generator <- generator_from(seed)
+  on.exit(generator$put_back())
+  vapply(seq_len(nsim), function(i) {
+    y <- draw()
+    f(if (is.null(offset)) y else y - offset)
+  }, value)
+}
+
+# A function that draws one response for the rows used.
+response_drawer <- function(fit, re.form) {
+  used <- chosen_effects(fit, re.form)
+  frame <- component(fit, "frame")
+  codes <- frame_codes(fit, frame, used, TRUE, FALSE)
+  mean <- as.vector(predicted_mean(fit, frame, used, codes))
+  effects <- drawn_blocks(fit, frame, used)
+  sd <- sqrt(component(fit, "residual_variance"))
+  weights <- component(fit, "weights")
+  if (!is.null(weights)) {
+    sd <- sd / sqrt(weights)
+  }
+  n <- length(mean)
+  function() {
+    y <- mean
+    for (block in effects) {
+      b <- matrix(stats::rnorm(block$m * ncol(block$z)), block$m) %*% block$root
+      for (j in seq_len(ncol(block$z))) {
+        y <- y + block$z[, j] * b[block$codes, j]
+      }
+    }
+    y + sd * stats::rnorm(n)
+  }
+}
+
+# The blocks that do not keep their predicted values: columns, codes, root of the covariance.
+drawn_blocks <- function(fit, frame, used) {
   blocks <- component(fit, "blocks")
-  covariances <- component(fit, "covariances")
-  groups <- component(fit, "groups")
-  levels <- component(fit, "levels")
   z <- random_matrix(fit, frame)
-  total <- 0
-  for (i in seq_along(blocks)) {
+  drawn <- lapply(seq_along(blocks), function(i) {
+    block <- blocks[[i]]
     kept <- unlist(lapply(used, function(effects) if (effects$block == i) effects$columns))
-    if (length(kept) == length(blocks[[i]]$columns)) {
-      next
+    if (length(kept) == length(block$columns)) {
+      return(NULL)
     }
     if (length(kept)) {
-      stop_re_form(blocks, paste0("only some effects of (... | ", blocks[[i]]$group, ")"))
+      stop_re_form(blocks, paste0("only some effects of (... | ", block$group, ")"))
     }
-    q <- length(blocks[[i]]$columns)
-    m <- levels[[blocks[[i]]$level]]$n_units
-    root <- symmetric_root(covariances[[i]])
-    normal <- array(stats::rnorm(m * n_draws * q), c(m * n_draws, q)) %*% root
-    dim(normal) <- c(m, n_draws, q)
-    codes <- groups[[blocks[[i]]$level]]
-    for (j in seq_len(q)) {
-      values <- matrix(normal[, , j], m, n_draws)
-      total <- total + z[, blocks[[i]]$columns[j]] * values[codes, , drop = FALSE]
-    }
-  }
-  total
+    list(
+      z = z[, block$columns, drop = FALSE], codes = component(fit, "groups")[[block$level]],
+      m = component(fit, "levels")[[block$level]]$n_units,
+      root = symmetric_root(component(fit, "covariances")[[i]])
+    )
+  })
+  Filter(Negate(is.null), drawn)
 }
 
 # Cholesky's factor does not exist where a variance is zero or a correlation one.
 symmetric_root <- function(covariance) {
   parts <- eigen(covariance, symmetric = TRUE)
   parts$vectors %*% (sqrt(pmax(parts$values, 0)) * t(parts$vectors))
-}
-
-draw_residuals <- function(fit, n, n_draws) {
-  weights <- component(fit, "weights")
-  sd <- sqrt(component(fit, "residual_variance"))
-  if (!is.null(weights)) {
-    sd <- sd / sqrt(weights)
-  }
-  matrix(sd * stats::rnorm(n * n_draws), n, n_draws)
 }
 
 #' @rdname simulate.samepage_lmm

@@ -287,7 +287,7 @@ simulated_p <- function(fit, reduction, core, statistic, nsim, seed) {
   null <- fit
   null$core$parameters <- embedded_parameters(fit, reduction, core)
   replay <- kept_replay(fit)$replay
-  rises <- vapply(drawn_responses(null, nsim, seed), function(y) {
+  rises <- map_drawn_responses(null, nsim, seed, function(y) {
     reduced <- respond_reduced(component(fit, "reduced"), replay, y)
     larger <- fit_reduced(
       reduced, component(fit, "blocks"), component(fit, "reml"), component(fit, "control")

@@ -91,6 +91,8 @@ test_that("a seed gives the same draws and leaves the generator alone", {
   one <- simulate(fit, 2, seed = 3)
   expect_identical(.Random.seed, before)
   expect_identical(simulate(fit, 2, seed = 3), one)
+  # However many follow: they are drawn one after the other.
+  expect_identical(simulate(fit, 1, seed = 3)$sim_1, one$sim_1)
   expect_equal(attr(one, "seed"), 3, ignore_attr = TRUE)
   free <- simulate(fit, 1)
   expect_identical(attr(free, "seed"), before)
