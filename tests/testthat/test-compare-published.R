@@ -198,6 +198,13 @@ test_that("printing sets both side by side", {
   expect_snapshot({
     compare_published(growth(), printed, exempt = exempt)
     compare_published(growth(), printed)[1:2, c("term", "mark")]
+    compare_published(
+      list(growth(), growth(method = "ML")),
+      data.frame(
+        model = c(1, 1, 2, 2), term = c("intercept", "covariance", "intercept", "m2ll"),
+        estimate = c("24.0231", ".2", "24", "1,000"), std.error = c(".4297", ".5", NA, NA)
+      )
+    )
   })
   expect_snapshot(error = TRUE, {
     compare_published(growth(), data.frame(term = "intercept", estimate = 24.02))
