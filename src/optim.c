@@ -166,6 +166,7 @@ typedef struct {
     double *T, *U, *l, *best_U, *best_l, *held; /* blocks one after the other */
     double *gradient, *hessian, *fisher, *scale, *x, *step, *scaled_g, *scaled_H, *work;
     int evaluations, iterations;
+    int interrupted; /* the caller asked to stop */
 } search;
 
 static size_t total_squares(const sp_blocks *blocks) {
@@ -482,11 +483,19 @@ static void move_blocks(const search *o, double fraction, double *matrices, doub
     }
 }
 
+static int asked_to_stop(search *o) {
+    o->interrupted = o->interrupted || (o->check && o->check(o->check_data));
+    return o->interrupted;
+}
+
 /* At most five Fisher steps, each shortened at most three times; f is the criterion here. */
 static double fisher_phase(search *o, double f) {
     size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
     double *matrices = o->held + squares, *trial = matrices + squares, *E = trial + squares;
     for (int it = 0; it < 5; it++) {
+        if (asked_to_stop(o)) {
+            return f;
+        }
         differentiate(o);
         fisher_step(o);
         block_matrices(o, matrices);
@@ -649,8 +658,8 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
     double radius = -1.0;
     int refused = 0;
     for (;; o->iterations++) {
-        if (o->check && o->check(o->check_data)) {
-            return SP_REASON_ITERATIONS;
+        if (asked_to_stop(o)) {
+            return SP_REASON_ITERATIONS; /* not read: the answer will be SP_INTERRUPTED */
         }
         if (!refused) {
             differentiate(o);
@@ -705,7 +714,7 @@ static double run_from_start(search *o, double *predicted, sp_reason *reason) {
     }
     f = fisher_phase(o, f);
     *reason = newton_phase(o, &f, predicted);
-    for (int round = 0; round < 4 && drop_small(o, &f); round++) {
+    for (int round = 0; round < 4 && !o->interrupted && drop_small(o, &f); round++) {
         f = evaluate(o);
         *reason = newton_phase(o, &f, predicted);
     }
@@ -741,6 +750,7 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
     o.check = check;
     o.check_data = check_data;
     o.evaluations = 0;
+    o.interrupted = 0;
     size_t used = carve(&o, memory);
     sp_reml_work_init(data, model, memory + used, &o.reml_work);
     for (int l = 0; l < model->n_levels; l++) {
@@ -768,6 +778,9 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
         o.iterations = 0;
         set_start(&o, start);
         double f = run_from_start(&o, &predicted, &reason);
+        if (o.interrupted) {
+            return SP_INTERRUPTED;
+        }
         optimum->iterations += o.iterations;
         /* A later start must win by more than noise, so that equal optima keep the first. */
         if (start == 0 || f < optimum->criterion - 1e-9 ||

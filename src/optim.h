@@ -54,7 +54,9 @@ int sp_block_offset(const sp_blocks *blocks, int block);
 size_t sp_optimise_work_size(const sp_reduced *data, const sp_model *model,
                              const sp_blocks *blocks);
 
-/* Out: G (block after block, size x size) relative to s, rank (per block), the optimum. */
+/* Out: G (block after block, size x size) relative to s, rank (per block), the optimum.
+ * check is asked before every iteration (NULL: nobody to ask).
+ * Status: SP_OK, whatever was found; SP_INTERRUPTED, and nothing is filled in. */
 sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
                       int reml, const sp_control *control, double *memory, double *G, int *rank,
                       sp_optimum *optimum, sp_check check, void *check_data);
