@@ -7,11 +7,11 @@
 /* The natural point: bases that select columns, matrices G in the units of the reduced data. */
 typedef struct {
     sp_point point;
-    double *F[SP_MAX_LEVELS], *G[SP_MAX_LEVELS];
+    double *F[SP_MAX_LEVELS], *G[SP_MAX_LEVELS], *root[SP_MAX_LEVELS];
     sp_value value;
     sp_derivatives derivatives;
     sp_reml_work work;
-    double *Ru, *X;
+    double *Ru, *X, *scratch;
 } natural;
 
 static double *take(double *memory, size_t *used, size_t size) {
@@ -21,12 +21,15 @@ static double *take(double *memory, size_t *used, size_t size) {
 }
 
 static size_t carve(const sp_reduced *data, const sp_model *model, double *memory, natural *at) {
-    size_t used = 0, d = (size_t)data->d, k = (size_t)model->n_par + 1;
+    size_t used = 0, d = (size_t)data->d, k = (size_t)model->n_par + 1, widest = 0;
     for (int l = 0; l < model->n_levels; l++) {
         size_t dim = (size_t)model->dim[l];
         at->F[l] = take(memory, &used, (size_t)data->q * dim);
         at->G[l] = take(memory, &used, dim * dim);
+        at->root[l] = take(memory, &used, dim * dim);
+        widest = dim > widest ? dim : widest;
     }
+    at->scratch = take(memory, &used, widest * (widest + 5));
     at->value.root = take(memory, &used, d * d);
     double *derivatives = take(memory, &used, sp_derivatives_size((int)d, (int)k));
     at->Ru = take(memory, &used, d * d);
@@ -41,6 +44,30 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
 size_t sp_results_work_size(const sp_reduced *data, const sp_model *model) {
     natural at;
     return carve(data, model, NULL, &at) + sp_reml_work_size(data, model);
+}
+
+/* root root' = G (n x n) by the eigenvectors of the correlations. Returns 0 where G is no
+ * covariance matrix, rounding aside. work: n * (n + 5). */
+static int square_root(int n, const double *G, double *root, double *work) {
+    double *A = work, *scale = A + (size_t)n * n, *w = scale + n;
+    for (int i = 0; i < n; i++) {
+        double variance = G[i + (size_t)n * i];
+        scale[i] = variance > 0.0 ? sqrt(variance) : 1.0;
+    }
+    for (int j = 0; j < n; j++) {
+        for (int i = 0; i < n; i++) {
+            A[i + (size_t)n * j] = G[i + (size_t)n * j] / (scale[i] * scale[j]);
+        }
+    }
+    if (n > 0 && (sp_eigen(n, A, w, w + n) || !(w[0] >= -1e-12 * n))) {
+        return 0;
+    }
+    for (int j = 0; j < n; j++) {
+        for (int i = 0; i < n; i++) {
+            root[i + (size_t)n * j] = scale[i] * A[i + (size_t)n * j] * sqrt(fmax(w[j], 0.0));
+        }
+    }
+    return 1;
 }
 
 static void set_natural(const sp_model *model, const sp_blocks *blocks, const sp_units *units,
@@ -64,6 +91,10 @@ static void set_natural(const sp_model *model, const sp_blocks *blocks, const sp
         }
         G += n * n;
     }
+    for (int l = 0; l < model->n_levels; l++) {
+        int known = square_root(model->dim[l], at->G[l], at->root[l], at->scratch);
+        at->point.root[l] = known ? at->root[l] : NULL;
+    }
     at->point.s = s / variance_scale;
 }
 
@@ -77,20 +108,22 @@ static void back_solve(int p, const double *Rx, double *b) {
     }
 }
 
+double sp_criterion(const sp_reduced *data, const sp_units *units, int reml, double reduced) {
+    int p = data->p;
+    double nu = (double)data->n - (reml ? p : 0);
+    double sum = reduced + 2.0 * nu * log(units->y_scale) - units->sum_log_weights;
+    for (int i = 0; reml && i < p; i++) {
+        sum += 2.0 * log(fabs(units->Rx[i + (size_t)p * i]));
+    }
+    return sum;
+}
+
 static double criterion_at(const sp_reduced *data, const sp_units *units, int reml,
                            const sp_value *value) {
     const double log_two_pi = 1.837877066409345483560659;
-    int p = data->p;
-    double nu = (double)data->n - (reml ? p : 0);
-    double sum = nu * (log_two_pi + 2.0 * log(units->y_scale)) + value->log_det_v +
-                 value->quadratic - units->sum_log_weights;
-    if (reml) {
-        sum += value->log_det_x;
-        for (int i = 0; i < p; i++) {
-            sum += 2.0 * log(fabs(units->Rx[i + (size_t)p * i]));
-        }
-    }
-    return sum;
+    double nu = (double)data->n - (reml ? data->p : 0);
+    double sum = nu * log_two_pi + value->log_det_v + value->quadratic;
+    return sp_criterion(data, units, reml, reml ? sum + value->log_det_x : sum);
 }
 
 sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,

@@ -22,6 +22,9 @@ typedef struct {
     double *observed, *expected, *average; /* k x k informations of the log likelihood */
 } sp_results;
 
+/* The criterion in the user's units, from that of the reduced data. */
+double sp_criterion(const sp_reduced *data, const sp_units *units, int reml, double reduced);
+
 size_t sp_results_work_size(const sp_reduced *data, const sp_model *model);
 
 /* Everything at given parameters (user's units: G block after block, size x size, and s). */

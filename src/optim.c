@@ -162,7 +162,7 @@ typedef struct {
     sp_reml_work reml_work;
     sp_value value;
     sp_derivatives derivatives;
-    double *F[SP_MAX_LEVELS], *G[SP_MAX_LEVELS];
+    double *F[SP_MAX_LEVELS], *G[SP_MAX_LEVELS], *root[SP_MAX_LEVELS];
     double *T, *U, *l, *best_U, *best_l, *held; /* blocks one after the other */
     double *gradient, *hessian, *fisher, *scale, *x, *step, *scaled_g, *scaled_H, *work;
     int evaluations, iterations;
@@ -203,6 +203,7 @@ static size_t carve(search *o, double *memory) {
         size_t dim = (size_t)o->model->dim[l];
         o->F[l] = take(memory, &used, q * dim);
         o->G[l] = take(memory, &used, dim * dim);
+        o->root[l] = take(memory, &used, dim * dim);
     }
     o->T = take(memory, &used, squares);
     o->U = take(memory, &used, squares);
@@ -247,6 +248,7 @@ static double evaluate(search *o) {
     for (int l = 0; l < o->model->n_levels; l++) {
         point.F[l] = o->F[l];
         point.G[l] = o->G[l];
+        point.root[l] = o->root[l];
     }
     point.s = 1.0;
     o->evaluations++;
@@ -267,6 +269,7 @@ static void differentiate(search *o) {
     for (int l = 0; l < o->model->n_levels; l++) {
         point.F[l] = o->F[l];
         point.G[l] = o->G[l];
+        point.root[l] = o->root[l];
     }
     point.s = 1.0;
     sp_derivatives *D = &o->derivatives;
@@ -296,7 +299,9 @@ static void set_block(search *o, int block, const double *M) {
             for (int c = 0; c < n; c++) {
                 sum += M[i + (size_t)n * c] * M[j + (size_t)n * c];
             }
-            o->G[level][offset + i + (size_t)dim * (offset + j)] = sum;
+            size_t at = (size_t)(offset + i) + (size_t)dim * (offset + j);
+            o->G[level][at] = sum;
+            o->root[level][at] = M[i + (size_t)n * j];
         }
     }
 }
@@ -757,6 +762,7 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
         size_t dim = (size_t)model->dim[l];
         memset(o.F[l], 0, (size_t)data->q * dim * sizeof(double));
         memset(o.G[l], 0, dim * dim * sizeof(double));
+        memset(o.root[l], 0, dim * dim * sizeof(double));
     }
     whiten(&o);
 

@@ -217,26 +217,74 @@ static const double *shared_products(const sp_reduced *data, int item) {
     return data->B + q * (q + 1) / 2 * sp_packed_size(data->d) * (size_t)item;
 }
 
-/* Ci = inverse Cholesky factor of Om = s I + L G L', L = R F, and W = Om^-1. */
-static sp_status factor_item(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                             int item, double *Ci, double *W, double *log_det, double *scratch) {
-    int q = data->q, q0 = model->dim[0];
-    double *L = scratch;
-    double *LG = L + (size_t)q * q0;
-    sp_multiply(q, q, q0, item_R(data, item), point->F[0], L);
-    sp_multiply(q, q0, q0, L, point->G[0], LG);
-    sp_multiply_nt(q, q0, q, LG, L, Ci);
-    for (int i = 0; i < q; i++) {
-        Ci[i + (size_t)q * i] += point->s;
+/* Lower Cholesky factor (q x q) of s I + B B', B q x n (overwritten), by reflections of
+ * [sqrt(s) I; B']: beside a large B B' the digits of s would be lost. */
+static void factor_sum(int q, int n, double s, double *B, double *lower) {
+    memset(lower, 0, (size_t)q * q * sizeof(double));
+    for (int j = 0; j < q; j++) {
+        lower[j + (size_t)q * j] = sqrt(s);
     }
-    if (sp_cholesky(q, Ci)) {
-        return SP_SINGULAR;
+    for (int j = 0; j < q; j++) {
+        double square = 0.0, old = lower[j + (size_t)q * j];
+        for (int k = 0; k < n; k++) {
+            square += B[j + (size_t)q * k] * B[j + (size_t)q * k];
+        }
+        if (square == 0.0) {
+            continue;
+        }
+        double diagonal = sqrt(old * old + square);
+        double v = -square / (old + diagonal); /* old - diagonal */
+        double factor = 2.0 / (v * v + square);
+        for (int i = j + 1; i < q; i++) {
+            double w = v * lower[i + (size_t)q * j];
+            for (int k = 0; k < n; k++) {
+                w += B[j + (size_t)q * k] * B[i + (size_t)q * k];
+            }
+            w *= factor;
+            lower[i + (size_t)q * j] -= w * v;
+            for (int k = 0; k < n; k++) {
+                B[i + (size_t)q * k] -= w * B[j + (size_t)q * k];
+            }
+        }
+        lower[j + (size_t)q * j] = diagonal;
+    }
+}
+
+/* Ci = inverse Cholesky factor of s I + L G L', L = R F (both q rows), and its log determinant.
+ * scratch: two matrices of q x the level's dimension. */
+static sp_status factor_level(int q, const double *R, const sp_model *model, const sp_point *point,
+                              int level, double s, double *Ci, double *log_det, double *scratch) {
+    int ql = model->dim[level];
+    double *L = scratch, *B = L + (size_t)q * ql;
+    sp_multiply(q, q, ql, R, point->F[level], L);
+    if (point->root[level]) {
+        sp_multiply(q, ql, ql, L, point->root[level], B);
+        factor_sum(q, ql, s, B, Ci);
+    } else {
+        sp_multiply(q, ql, ql, L, point->G[level], B);
+        sp_multiply_nt(q, ql, q, B, L, Ci);
+        for (int i = 0; i < q; i++) {
+            Ci[i + (size_t)q * i] += s;
+        }
+        if (sp_cholesky(q, Ci)) {
+            return SP_SINGULAR;
+        }
     }
     *log_det = 0.0;
     for (int i = 0; i < q; i++) {
         *log_det += 2.0 * log(Ci[i + (size_t)q * i]);
     }
     sp_invert_lower(q, Ci);
+    return SP_OK;
+}
+
+/* Ci of an item, and W = Ci'Ci. */
+static sp_status factor_item(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                             int item, double *Ci, double *W, double *log_det, double *scratch) {
+    int q = data->q;
+    if (factor_level(q, item_R(data, item), model, point, 0, point->s, Ci, log_det, scratch)) {
+        return SP_SINGULAR;
+    }
     sp_multiply_tn(q, q, q, Ci, Ci, W);
     return SP_OK;
 }
@@ -358,19 +406,11 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
     double *L = work->small, *LG = L + mm, *M = LG + mm, *X = M + mm, *CR = X + mm;
     double *rows = CR + mm, *along = rows + qd;
 
-    sp_multiply(q, q, ql, Rn, F, L);
-    sp_multiply(q, ql, ql, L, G, LG);
-    sp_multiply_nt(q, ql, q, LG, L, Cn);
-    for (int i = 0; i < q; i++) {
-        Cn[i + (size_t)q * i] += 1.0;
-    }
-    if (sp_cholesky(q, Cn)) {
+    double log_det;
+    if (factor_level(q, Rn, model, point, level, 1.0, Cn, &log_det, L)) {
         return SP_SINGULAR;
     }
-    for (int i = 0; i < q; i++) {
-        value->log_det_v += 2.0 * log(Cn[i + (size_t)q * i]);
-    }
-    sp_invert_lower(q, Cn);
+    value->log_det_v += log_det;
     sp_multiply(q, q, q, Cn, Rn, CR);
     rows_multiply(q, q, d, Cn, an, rows);
 
@@ -389,7 +429,6 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
         M[i + (size_t)ql * i] += 1.0;
     }
     memcpy(X, G, (size_t)ql * ql * sizeof(double));
-    double log_det;
     int sign;
     if (sp_solve(ql, ql, M, X, &log_det, &sign)) {
         return SP_SINGULAR;

@@ -50,6 +50,9 @@ typedef struct {
 typedef struct {
     const double *F[SP_MAX_LEVELS]; /* q x q_l */
     const double *G[SP_MAX_LEVELS]; /* q_l x q_l */
+    /* q_l x q_l with root root' = G, or NULL where nobody knows it: with it, large effects cost
+     * half as many digits. */
+    const double *root[SP_MAX_LEVELS];
     double s;
 } sp_point;
 
