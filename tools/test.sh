@@ -454,13 +454,14 @@ inspect_sanitize() {
 # valgrind: only what has a frame in the package's library counts; R, its regular expressions and
 # other packages have findings of their own. valgrind computes R's long double sums in double, so
 # tests that hang on their last digits may fail there: what it says about memory is what counts.
+# Comparisons with lme4 and its like are left out, since their time is spent in those packages.
 run_valgrind() {
     heading "Tests of the package under valgrind"
     item="testthat under valgrind"
     if ! has_r_package testthat || ! has valgrind; then
         skips "$item" "testthat or valgrind is not installed"
     elif install_as valgrind "$tarball" "-g -O1 -fno-omit-frame-pointer" >"$work/item.log" 2>&1; then
-        suite_again "$item" valgrind env R_LIBS="$work/lib-valgrind:$R_LIBS" \
+        suite_again "$item" valgrind env SAMEPAGE_PEERS=false R_LIBS="$work/lib-valgrind:$R_LIBS" \
             R -d "valgrind --leak-check=full --num-callers=40 --log-file=$work/memory.log"
     else
         fails "$item: compilation" "$work/item.log"
