@@ -36,7 +36,7 @@
 #'   one for the residuals: `group`, `n_units`, `variance` (in squared units of the
 #'   outcome), `vpc`, `vpc_se`, `vpc_low`, `vpc_high`, `icc`, `icc_se`, `icc_low`,
 #'   `icc_high`. Standard errors and intervals are `NA` for a variance that a boundary
-#'   makes zero. Attribute `at`: where the variance was taken, in words.
+#'   makes zero or the data leave open. Attribute `at`: where the variance was taken, in words.
 #' @family inference
 #' @references Goldstein, H., Browne, W., & Rasbash, J. (2002). Partitioning variation in
 #'   multilevel models. *Understanding Statistics*, *1*(4), 223-231.
@@ -162,6 +162,11 @@ share_of_total <- function(fit, map, sums, level) {
   covariance <- component(fit, "vcov_parameters")
   error <- sqrt(pmax(rowSums((gradient %*% covariance) * gradient), 0))
   error[share <= 0 | share >= 1] <- NA_real_
+  if (component(fit, "reason") > 0L) {
+    # Not a boundary: the data leave these parameters open.
+    open <- component(fit, "redundant")
+    error[rowSums(abs(gradient[, open, drop = FALSE])) > 1e-8 * rowSums(abs(gradient))] <- NA_real_
+  }
   reach <- stats::qnorm((1 + level) / 2) * error / (share * (1 - share))
   centre <- stats::qlogis(share)
   cbind(share, error, stats::plogis(centre - reach), stats::plogis(centre + reach))

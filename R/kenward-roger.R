@@ -13,9 +13,13 @@ parameter_covariance <- function(fit) {
     return(component(fit, "vcov_parameters"))
   }
   expected <- component(fit, "expected")
-  # Scaled first: variances may differ by many orders of magnitude.
+  # Scaled first: variances may differ by many orders of magnitude. Directions that the data
+  # do not determine change nothing in the fixed effects and are left out.
   scale <- 1 / sqrt(diag(expected))
-  scale * t(scale * chol2inv(chol(scale * t(scale * expected))))
+  parts <- eigen(scale * t(scale * expected), symmetric = TRUE)
+  known <- parts$values > 1e-12 * parts$values[1L]
+  root <- scale * parts$vectors[, known, drop = FALSE]
+  root %*% (t(root) / parts$values[known])
 }
 
 # The covariance of the fixed effects that tests use.

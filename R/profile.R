@@ -161,7 +161,7 @@ held_rise <- function(fit, row) {
       error = function(condition) NULL
     )
     if (is.null(got)) {
-      return(list(rise = Inf, slope = NA_real_ * moving))
+      return(list(rise = Inf, slope = 0 * moving))
     }
     slope <- slope_of(factors, parameters, got$gradient)
     if (kind == "cor") {
@@ -183,7 +183,7 @@ held_rise <- function(fit, row) {
       }
       seen
     }
-    best <- list(objective = Inf)
+    best <- list(objective = Inf, par = last)
     for (start in if (careful) c(list(last), starts) else list(last)) {
       found <- stats::nlminb(
         start, function(moving) look(moving)$rise, function(moving) look(moving)$slope,

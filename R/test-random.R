@@ -19,9 +19,9 @@
 #' When r effects leave an unstructured term of q at once (a factor's, or with
 #' `reduce = FALSE`), r (q - r) covariances are free and the r by r covariance matrix must
 #' not be negative. For r = 2 the four weights of the mixture are computed from the
-#' expected information at the smaller model. For r of 3 or more they are not: `p.value`
-#' is then an upper bound, from half and half of the two highest degrees of freedom, and
-#' the mixture is marked "at most".
+#' expected information at the smaller model. For r of 3 or more (or where that information
+#' is singular) they are not: `p.value` is then an upper bound, from half and half of the two
+#' highest degrees of freedom, and the mixture is marked "at most".
 #'
 #' @section What is exact:
 #' The mixtures are the limit for many units, all other variances being away from zero.
@@ -325,7 +325,7 @@ print.samepage_random_tests <- function(x, ...) {
       if (length(together) > 1L) paste0(" for ", vapply(together, paste, "", collapse = ", "))
     ),
     if (any(startsWith(x$mixture, "at most"))) {
-      "With three or more effects left out at once, the p is an upper bound."
+      "With several effects left out at once, \"at most\" marks an upper bound of p."
     },
     if (any(x$boundary)) {
       "* The smaller model lies on a boundary itself: its p is approximate."

@@ -376,7 +376,10 @@ static int block_face(int n, int rank, const double *F, const double *gradient, 
                     *column++ = u[a] * v[b] + v[a] * u[b];
                 }
             }
-            for (int e = j; e < n; e++) {
+            if (i < rank) { /* along the range of G the gradient is zero at an optimum */
+                continue;
+            }
+            for (int e = rank; e < n; e++) {
                 curvature[c + (size_t)k * (c + e - i)] = Gamma[i + (size_t)n * e];
             }
         }

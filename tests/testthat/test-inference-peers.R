@@ -134,3 +134,31 @@ test_that("intervals of uncorrelated effects have lme4's names", {
     rownames(confint(fit, "theta_")), c("sd_(Intercept)|Subject", "sd_Days|Subject", "sigma")
   )
 })
+
+# --- parameters that the data leave open --------------------------------------------
+
+test_that("what the data leave open changes no test of fixed effects and has no error", {
+  # A slope on a constant is a second intercept: only the sum of the variances is known.
+  set.seed(1)
+  data <- data.frame(g = rep(1:10, each = 4), one = 1, z = stats::rnorm(40))
+  data$y <- stats::rnorm(10)[data$g] + stats::rnorm(40)
+  for (df in c("satterthwaite", "kenward-roger")) {
+    plain <- lmm(y ~ z + (1 | g), data, df = df)
+    double <- lmm(y ~ z + (one || g), data, df = df)
+    expect_equal(
+      summary(double)$coefficients, summary(plain)$coefficients,
+      tolerance = tol$estimate
+    )
+    expect_equal(anova(double)$DenDF, anova(plain)$DenDF, tolerance = tol$estimate)
+  }
+  expect_match(format(fit_status(double)), "do not determine all covariance parameters")
+  expect_true(all(is.na(confint(double, 1:2))))
+  expect_true(all(is.na(icc(double)$vpc_se)))
+  expect_equal(test_random(double)$statistic, c(0, 0))
+  expect_identical(test_random(double)$p.value, c(1, 1))
+  # Together they are one random intercept, tested with the information that is there.
+  both <- test_random(lmm(y ~ z + (one | g), data), reduce = FALSE)
+  expect_equal(both$statistic, test_random(plain)$statistic, tolerance = tol$estimate)
+  expect_match(both$mixture, "at most")
+  expect_false(anyNA(confint(lmm(y ~ z + (one | g), data), "theta_", method = "profile")))
+})
