@@ -147,6 +147,7 @@ static void compare(const char *name, const dense_model *m, const double *parame
         sp_natural_basis(&c.blocks, &c.model, l, F);
         point.F[l] = F;
         point.G[l] = here.G[l];
+        point.root[l] = NULL;
     }
     point.s = here.s;
     sp_reml_work work;

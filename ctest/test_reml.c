@@ -15,10 +15,11 @@ typedef struct {
     sp_reml_work work;
     sp_value value;
     sp_derivatives derivatives;
-    double *F[SP_MAX_LEVELS], *G[SP_MAX_LEVELS];
+    double *F[SP_MAX_LEVELS], *G[SP_MAX_LEVELS], *root[SP_MAX_LEVELS];
 } evaluation;
 
 static void start(const dense_model *m, evaluation *e) {
+    memset(e, 0, sizeof *e);
     reduced_init(m, &e->c);
     const sp_reduced *data = &e->c.data;
     const sp_model *model = &e->c.model;
@@ -28,6 +29,7 @@ static void start(const dense_model *m, evaluation *e) {
         size_t dim = (size_t)model->dim[l];
         e->F[l] = own_doubles(&e->c, (size_t)m->q * dim);
         e->G[l] = own_doubles(&e->c, dim * dim);
+        e->root[l] = own_doubles(&e->c, dim * dim);
         sp_natural_basis(&e->c.blocks, model, l, e->F[l]);
         e->point.F[l] = e->F[l];
         e->point.G[l] = e->G[l];
@@ -124,6 +126,28 @@ static double apart(int n, const double *actual, const double *expected) {
     return worst / (size > 0.0 ? size : 1.0);
 }
 
+/* Tells the point lower triangular roots of its matrices, or that nobody knows them. */
+static void know_roots(evaluation *e, int known) {
+    for (int l = 0; l < e->c.model.n_levels; l++) {
+        int n = e->c.model.dim[l];
+        double *L = e->root[l];
+        for (int j = 0; j < n; j++) {
+            for (int i = 0; i < n; i++) {
+                double sum = e->G[l][i + n * j];
+                for (int c = 0; c < j; c++) {
+                    sum -= L[i + n * c] * L[j + n * c];
+                }
+                /* A column of a singular matrix: nothing but rounding is left. */
+                L[i + n * j] = i < j ? 0.0 : i > j ? sum : sum > 1e-14 ? sqrt(sum) : 0.0;
+            }
+            for (int i = j + 1; i < n; i++) {
+                L[i + n * j] = L[j + n * j] > 0.0 ? L[i + n * j] / L[j + n * j] : 0.0;
+            }
+        }
+        e->point.root[l] = known ? L : NULL;
+    }
+}
+
 /* Value, first derivatives by differences of fourth order, informations by the textbook. */
 static void compare(const char *name, const dense_model *m, evaluation *e,
                     const double *parameters) {
@@ -135,6 +159,13 @@ static void compare(const char *name, const dense_model *m, evaluation *e,
     parts_in_user_units(e, parts);
     dense_parts(e, m, parameters, truth);
     ct_near_all("  log|V|, log|X'V^-1 X|, quadratic form", 3, parts, truth, 1e-11);
+
+    know_roots(e, 1);
+    ct_int("  with roots of G", value_at(e), SP_OK);
+    parts_in_user_units(e, parts);
+    ct_near_all("  the same", 3, parts, truth, 1e-11);
+    know_roots(e, 0);
+    value_at(e);
 
     double trace[MAX_PAR], trace_x[MAX_PAR], square[MAX_PAR];
     for (int r = 0; r < k; r++) {
