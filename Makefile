@@ -25,4 +25,4 @@ bench:
 
 clean:
 	rm -f src/*.o src/*.so
-	rm -rf library samepage_*.tar.gz samepage.Rcheck
+	rm -rf library reports samepage_*.tar.gz samepage.Rcheck

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Shows the main job on the example data: sh tools/demo.sh
-# Installs what is missing, builds the package and installs it into the project's own library.
+# Installs what is missing, builds the package with its vignettes and installs it into the project's
+# own library; the reports on the two studies are copied to reports/.
 
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -24,7 +25,10 @@ if [ ! -d "$library/samepage" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$(sources
     mkdir "$work/source"
     copy_sources "$work/source"
     rm -f "$stamp"
-    if ! { (cd "$work" && R CMD build --no-manual --no-build-vignettes source) &&
+    vignettes=
+    can_build_vignettes || vignettes=--no-build-vignettes
+    # shellcheck disable=SC2086
+    if ! { (cd "$work" && R CMD build --no-manual $vignettes source) &&
         R CMD INSTALL --library="$library" "$work"/samepage_*.tar.gz; } >"$work/log" 2>&1 </dev/null; then
         cat "$work/log"
         say "The package could not be built and installed; the reason stands above."
@@ -40,6 +44,16 @@ export SAMEPAGE_SHARED="${SAMEPAGE_SHARED:-}"
 
 Rscript --no-save "$root/tools/demo.R" </dev/null
 
+say ""
+if [ -f "$library/samepage/doc/study1.html" ]; then
+    mkdir -p "$root/reports"
+    cp "$library"/samepage/doc/study[12].html "$root/reports/"
+    say "The whole analysis of both studies, with figures, to open in a browser:"
+    say "    $root/reports/study1.html"
+    say "    $root/reports/study2.html"
+else
+    say "The reports on the two studies are left out: they need pandoc, knitr and rmarkdown."
+fi
 say ""
 say "To use the package yourself, start R and write"
 say "    library(samepage, lib.loc = \"$library\")"

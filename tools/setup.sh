@@ -22,6 +22,10 @@ one_line() {
     printf '%s' "$1" | tr '\n' ' '
 }
 
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
 # fields of DESCRIPTION ---------------------------------------------------------------------
 
 # r_packages FIELD...: package names of the fields, without versions, R itself and R's own packages.
@@ -53,7 +57,7 @@ has_dpkg() {
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@" </dev/null
-    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null </dev/null; then
+    elif has sudo && sudo -n true 2>/dev/null </dev/null; then
         sudo -n env DEBIAN_FRONTEND=noninteractive "$@" </dev/null
     else
         return 1
@@ -61,7 +65,7 @@ as_root() {
 }
 
 can_install() {
-    command -v apt-get >/dev/null 2>&1 && as_root true
+    has apt-get && as_root true
 }
 
 apt_candidate() {
@@ -107,8 +111,8 @@ lacks() {
 
 # Debian's r-cran-* packages belong to Debian's R; beside any other R they would bring a second one.
 r_is_debian() {
-    command -v dpkg-query >/dev/null 2>&1 || return 1
-    command -v R >/dev/null 2>&1 || return 0
+    has dpkg-query || return 1
+    has R || return 0
     dpkg-query -S "$(readlink -f "$(command -v R)")" >/dev/null 2>&1
 }
 
@@ -127,6 +131,14 @@ absent_r() {
         name <- commandArgs(TRUE)
         found <- vapply(name, function(x) nzchar(system.file(package = x)), NA)
         cat(name[!found], sep = "\n")' "$@" </dev/null
+}
+
+has_r_package() {
+    [ -z "$(absent_r "$1")" ]
+}
+
+can_build_vignettes() {
+    has pandoc && has_r_package knitr && has_r_package rmarkdown
 }
 
 debian_name() {
@@ -148,10 +160,10 @@ set_up_steps() {
     # 1. Commands and development files.
     wanted=$(needs "$profile" deb | while read -r name command; do
         if [ "$command" != - ]; then
-            command -v "$command" >/dev/null 2>&1 || echo "$name"
+            has "$command" || echo "$name"
         elif [ "$name" = r-base-dev ] && ! r_is_debian; then
-            command -v cc >/dev/null 2>&1 && command -v make >/dev/null 2>&1 || echo build-essential
-        elif command -v dpkg-query >/dev/null 2>&1; then
+            has cc && has make || echo build-essential
+        elif has dpkg-query; then
             has_dpkg "$name" || echo "$name"
         fi
     done)
@@ -163,7 +175,7 @@ set_up_steps() {
 $(r_packages Suggests)"
     fi
     packages=$(printf '%s\n' "$packages" | sed 's/ .*//' | grep . | sort -u)
-    if command -v Rscript >/dev/null 2>&1; then
+    if has Rscript; then
         use_library
         # shellcheck disable=SC2086 # names without blanks, one argument each
         absent=$(absent_r $packages) || return 1
@@ -204,11 +216,11 @@ $(r_packages Suggests)"
             lacks "$name" "not installed, and this user or this system cannot install it"
         fi
     done
-    if ! command -v Rscript >/dev/null 2>&1; then
+    if ! has Rscript; then
         say "R is needed and could not be installed."
         return 1
     fi
-    if ! command -v make >/dev/null 2>&1 || ! command -v cc >/dev/null 2>&1; then
+    if ! has make || ! has cc; then
         say "A C compiler and make are needed to build the package and could not be installed."
         return 1
     fi
@@ -256,7 +268,7 @@ $(r_packages Suggests)"
 
 # copy_sources FOLDER: the checkout without what builds leave behind.
 copy_sources() {
-    tar -C "$root" --exclude=./.git --exclude=./library --exclude='*.o' --exclude='*.so' \
+    tar -C "$root" --exclude=./.git --exclude=./library --exclude=./reports --exclude='*.o' --exclude='*.so' \
         --exclude='*.Rcheck' --exclude='./*.tar.gz' -cf - . | tar -C "$1" -xf -
 }
 
@@ -265,7 +277,8 @@ sources_hash() {
     (
         cd "$root" || exit 1
         R --version | head -n 1
-        find DESCRIPTION NAMESPACE LICENSE R src data inst man -type f ! -name '*.o' ! -name '*.so' \
+        can_build_vignettes && echo "with vignettes"
+        find DESCRIPTION NAMESPACE LICENSE R src data inst man vignettes -type f ! -name '*.o' ! -name '*.so' \
             2>/dev/null | sort | while read -r file; do cksum "$file"; done
     ) | cksum
 }

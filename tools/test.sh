@@ -73,14 +73,6 @@ try() {
     fi
 }
 
-has() {
-    command -v "$1" >/dev/null 2>&1
-}
-
-has_r_package() {
-    [ -z "$(absent_r "$1")" ]
-}
-
 # conclude: the lists and the one line that counts.
 conclude() {
     heading "Result"
@@ -322,10 +314,6 @@ build_package() (
     # shellcheck disable=SC2086
     cd "$work" && R CMD build --no-manual $vignettes source
 )
-
-can_build_vignettes() {
-    has pandoc && has_r_package knitr && has_r_package rmarkdown
-}
 
 install_package() {
     mkdir -p "$work/lib" &&
