@@ -131,7 +131,8 @@ parameter_table <- function(blocks) {
   })
   part <- function(name, last) c(unlist(lapply(parts, `[[`, name)), last)
   plain_frame(list(
-    grp = part("grp", "Residual"), name = part("name", "Residual"), var1 = part("var1", NA_character_),
+    grp = part("grp", "Residual"), name = part("name", "Residual"),
+    var1 = part("var1", NA_character_),
     var2 = part("var2", NA_character_), block = part("block", NA_integer_),
     row = part("row", NA_integer_), column = part("column", NA_integer_)
   ))
