@@ -14,37 +14,45 @@ definitions <- c("fitted", "absolute", "signed", "toward_zero", "squared")
 #' @details
 #' # Definitions
 #'
-#' With P and T the ratings of the first and second rater and D = P - T:
+#' P and T are the ratings of the first and second rater, D = P - T, t is time,
+#' and b(y) is the ordinary least-squares slope of y on t within the dyad,
+#' \deqn{b(y) = \frac{\sum_i (t_i - \bar t) y_i}{\sum_i (t_i - \bar t)^2}}{b(y) =
+#'   sum((t - mean(t)) y) / sum((t - mean(t))^2)}
+#' P^, T^ and D^ are the least-squares lines of P, T and D.
 #'
-#' | `definition` | convergence is | sessions used |
-#' |---|---|---|
-#' | `"fitted"` | minus the slope through the distance of the two *fitted* growth lines | all rated by either |
-#' | `"absolute"` | minus the slope of abs(D) | rated by both |
-#' | `"signed"` | the slope of D: a direction, not a closing | rated by both |
-#' | `"toward_zero"` | minus the slope of D, its sign that of the line of D at the first session rated by both | rated by both |
-#' | `"squared"` | minus the slope of D^2 | rated by both |
+#' | `definition` | convergence is | in words | sessions used |
+#' |---|---|---|---|
+#' | `"fitted"` | -b(abs(P^ - T^)) | how fast the distance of the two *fitted* growth lines shrinks | all rated by either |
+#' | `"absolute"` | -b(abs(D)) | how fast the distance of the two ratings shrinks | rated by both |
+#' | `"signed"` | b(D) | how fast P rises against T: a direction, not a closing | rated by both |
+#' | `"toward_zero"` | -sign(D^ at the first session) b(D) | how fast D moves towards 0 from the side on which its line starts, and on beyond 0 | rated by both |
+#' | `"squared"` | -b(D^2) | how fast the squared distance shrinks | rated by both |
 #'
-#' All slopes are ordinary least squares within the dyad. The definitions are
-#' not interchangeable. Two lines that cross within the course first approach
-#' and then part, and `"fitted"` and `"absolute"` see both halves, while
-#' `"toward_zero"` counts on in the same direction. Where the two lines do not
-#' cross and both raters rated the same sessions, `"fitted"` equals
-#' `"toward_zero"`. `"signed"` says who moves towards whom only together with
-#' the early discrepancy: it is the same number for a patient who starts below
-#' the therapist and catches up and for one who starts above and moves away.
+#' The unit is that of the ratings (for `"squared"`, its square) per unit of
+#' time, or per course. The definitions are not interchangeable. Two lines that
+#' cross within the course first approach and then part, and `"fitted"` and
+#' `"absolute"` see both halves, while `"toward_zero"` counts on in the same
+#' direction. Where the two lines do not cross and both raters rated the same
+#' sessions, `"fitted"` equals `"toward_zero"`; [summary()] says for how many
+#' dyads the lines do not cross. Where the line of D starts at exactly 0, the
+#' sign is 0 and so is `"toward_zero"`; a message counts such dyads. `"signed"`
+#' says who moves towards whom only together with the early discrepancy: it is
+#' the same number for a patient who starts below the therapist and catches up
+#' and for one who starts above and moves away. With unmatched missing sessions,
+#' b(P) - b(T) is not b(D), and a message counts the dyads where they differ.
 #'
 #' A dyad needs two usable sessions for a score (`"fitted"`: two from each
 #' rater; the others: two rated by both) and three for a standard error.
-#' Otherwise the score is `NA`, the dyad stays in the result, and a message
-#' names it.
+#' Otherwise the score or the standard error is `NA`, the dyad stays in the
+#' result, and a message names it.
 #'
 #' # Other columns
 #'
-#' Development is the slope of the dyad's mean (P + T) / 2 over the sessions
+#' Development is b((P + T) / 2), the slope of the dyad's mean over the sessions
 #' rated by both. With `early = "first"` the early level is each rater's first
 #' rating and the early discrepancy is D at the first session rated by both;
-#' with `early = "intercept"` levels and discrepancy are those of the two
-#' growth lines at the dyad's first session.
+#' with `early = "intercept"` they are P^, T^ and P^ - T^ at the dyad's first
+#' session rated by either.
 #'
 #' # Units and the log transform
 #'
@@ -64,21 +72,24 @@ definitions <- c("fitted", "absolute", "signed", "toward_zero", "squared")
 #' fitted distances, which are nearly 0 by construction. `"fitted"` uses the
 #' delta method: with the signs of the fitted distances held, the score is a
 #' weighted sum of the ratings, with weights a_i on P and -b_i on T, and
-#' \deqn{SE^2 = s_P^2 \sum a_i^2 + s_T^2 \sum b_i^2 - 2 s_{PT} \sum_C a_i b_i}
+#' \deqn{SE^2 = s_P^2 \sum a_i^2 + s_T^2 \sum b_i^2 - 2 s_{PT} \sum_C a_i b_i}{SE^2 =
+#'   s_P^2 sum(a^2) + s_T^2 sum(b^2) - 2 s_PT sum(a b over C)}
 #' where s_P^2 and s_T^2 are the residual variances (residual sum of squares
 #' over n - 2) and C are the sessions rated by both. Residuals of the two
 #' raters in one session are correlated. Their covariance is
 #' \deqn{s_{PT} = \frac{\sum_C e_P e_T}{k}, \quad
-#'   k = \sum_{i, j \in C} (I - H_P)_{ij} (I - H_T)_{ij}}
+#'   k = \sum_{i, j \in C} (I - H_P)_{ij} (I - H_T)_{ij}}{s_PT = sum(e_P e_T over C) / k,
+#'   k = sum((I - H_P) (I - H_T), element by element, rows and columns C)}
 #' with H_P and H_T the hat matrices of the two lines. This divisor makes the
 #' estimate unbiased whichever sessions are missing; it is n - 2 when both
 #' rated the same sessions, and SE is then the usual one of a slope of D. Where
 #' the estimate exceeds s_P s_T, it is set to that. `"signed"` and
 #' `"toward_zero"` have the usual standard error of the slope of D.
 #' `"absolute"` and `"squared"` sum over sessions the variance that abs(D) and
-#' D^2 have when D is normal about its line with the residual variance of D:
-#' the first-order formula would be too large by half where D is near 0. The
-#' log divides by c + shift; the shift is taken as known.
+#' D^2 have when D is normal about its line with the residual variance of D.
+#' (The first-order formula gives abs(D) the variance of D, which makes its
+#' standard error up to 1.7 times too large where the line of D is near 0.)
+#' The log divides by c + shift; the shift is taken as known.
 #'
 #' Delta-method standard errors hold the sign of the discrepancy fixed. They
 #' are too large for a dyad whose two lines lie on top of each other, and
@@ -127,13 +138,21 @@ definitions <- c("fitted", "absolute", "signed", "toward_zero", "squared")
 #'   Attributes keep `formula`, `raters`, `time`, `dyad`, `cluster`,
 #'   `definition`, `per`, `course` (the time range), `transform`, `shift`,
 #'   `early`, `early_discrepancy`, `window`, `reliability` (see
-#'   [reliability()]), `score_variance` and `counts`.
+#'   [reliability()]), `score_variance`, `counts` and, for
+#'   [plot()][plot.samepage_convergence], the `sessions` that were scored. Rows taken with `[` keep them; a selection of
+#'   columns, or rows bound together, is a plain data frame.
 #' @family scores
-#' @references Nissen-Lie, H. A., Solbakken, O. A., Falkenström, F., Wampold, B.
-#'   E., Holmqvist, R., Ekeblad, A., & Monsen, J. T. (2020). Does it make a
+#' @references Leone, F. C., Nelson, L. S., & Nottingham, R. B. (1961). The folded
+#'   normal distribution. *Technometrics, 3*(4), 543-550. \doi{10.2307/1266560}
+#'
+#'   Nissen-Lie, H. A., Solbakken, O. A., Falkenström, F., Wampold, B. E.,
+#'   Holmqvist, R., Ekeblad, A., & Monsen, J. T. (2020). Does it make a
 #'   difference to be more "on the same page"? Investigating the role of
 #'   alliance convergence for outcomes in two different samples. *Psychotherapy
 #'   Research*. \doi{10.1080/10503307.2020.1823030}
+#'
+#'   Oehlert, G. W. (1992). A note on the delta method. *The American
+#'   Statistician, 46*(1), 27-29. \doi{10.1080/00031305.1992.10475842}
 #' @examples
 #' scores <- convergence(
 #'   wai_patient + wai_therapist ~ session | patient,

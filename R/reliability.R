@@ -11,6 +11,10 @@
 #' @family scores
 #' @references Raudenbush, S. W., & Bryk, A. S. (2002). *Hierarchical linear
 #'   models: Applications and data analysis methods* (2nd ed.). Sage.
+#'
+#'   Viechtbauer, W. (2005). Bias and efficiency of meta-analytic variance
+#'   estimators in the random-effects model. *Journal of Educational and
+#'   Behavioral Statistics, 30*(3), 261-293. \doi{10.3102/10769986030003261}
 #' @export
 reliability <- function(object, ...) {
   UseMethod("reliability")
@@ -21,7 +25,7 @@ reliability <- function(object, ...) {
 #'   imprecision: `"pooled"` over all dyads, as HLM does, or each dyad's
 #'   `"own"`, that is `convergence_se`^2. With few sessions per dyad, own
 #'   residual variances are themselves so imprecise that the reliability comes
-#'   out too high.
+#'   out too high; dyads whose ratings lie exactly on their lines are left out.
 #' @details
 #' # Scores
 #'
@@ -56,7 +60,10 @@ reliability.samepage_convergence <- function(object, residual = c("pooled", "own
   if (residual == "pooled") {
     return(attr(object, "reliability"))
   }
-  between_reliability(object$convergence, object$convergence_se^2)$reliability
+  own <- object$convergence_se^2
+  # Ratings exactly on their lines: too few or too coarse to show any imprecision.
+  own[!is.na(own) & own <= 1e-16 * max(own, na.rm = TRUE)] <- NA
+  between_reliability(object$convergence, own)$reliability
 }
 
 #' Reliability of the sample of scores, error variances pooled over dyads

@@ -309,6 +309,19 @@ test_that("reliability of other scores is REML's with pooled error variances kno
   expect_equal(as.vector(own), mean(tau2 / (tau2 + v[known])), tolerance = tol$estimate)
 })
 
+test_that("own error variances of 0 say nothing on reliability", {
+  exact <- data.frame(
+    dyad = rep(31:33, each = 4L), t = rep(1:4, 3L), p = rep(c(5, 6, 7), each = 4L), q = 5
+  )
+  data <- simulate_raters(15, dyads = 30L)
+  without <- suppressMessages(convergence(p + q ~ t | dyad, data))
+  with <- suppressMessages(convergence(p + q ~ t | dyad, rbind(data, exact)))
+  expect_equal(with$convergence_se[31:32], c(NA, 0))
+  expect_equal(reliability(with, residual = "own"), reliability(without, residual = "own"))
+  # Pooled, they count as any other dyad.
+  expect_false(isTRUE(all.equal(reliability(with), reliability(without))))
+})
+
 test_that("scores without any residual have no reliability, and say so", {
   two <- study1[study1$session <= 2, ]
   formula <- wai_patient + wai_therapist ~ session | patient
