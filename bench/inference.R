@@ -22,6 +22,10 @@ show("SPSS (largest difference, in units of the last printed digit)", spss_diffe
 cases <- c(inference_cases(), couples_cases(shared_path("data", "couples", "daily.csv")))
 show("lmerTest and pbkrtest (relative difference)", lapply(cases, inference_differences))
 show(
+  "lmerTest and pbkrtest, fixed parts of many forms (relative difference)",
+  lapply(term_cases(), inference_differences)
+)
+show(
   "lmerTest and pbkrtest, optima on a boundary (relative difference)",
   lapply(boundary_cases(), inference_differences)
 )

@@ -87,6 +87,29 @@ inference_cases <- function() {
   )
 }
 
+# Unbalanced data and fixed parts of many forms: factors with products of each other and of
+# numbers, without an intercept, nested, with matrices of columns.
+term_cases <- function() {
+  set.seed(5)
+  data <- data.frame(g = factor(rep(1:40, each = 6)), t = rep(0:5, 40))[-sample(240, 30), ]
+  unit <- as.integer(data$g)
+  n <- nrow(data)
+  data$a <- factor(c("x", "y", "z")[1 + (unit * 7) %% 3])
+  data$b <- factor(c("p", "q")[1 + (unit %% 5 > 2)])
+  data$c <- factor(sample(letters[1:4], n, TRUE))
+  data$v <- stats::rnorm(n)
+  data$w <- stats::rnorm(n)
+  data$y <- stats::rnorm(40)[unit] + 0.3 * stats::rnorm(40)[unit] * data$t + 0.3 * unit %% 3 +
+    0.2 * data$v + stats::rnorm(n)
+  forms <- c(
+    "a * b * t", "a * v * t", "c * a + v", "a / t", "a:b + t", "v * w * c", "I(t^2) + t * b",
+    "log(t + 1) * c", "(a + b + c)^2", "poly(t, 2) + c", "0 + a + t", "0 + c"
+  )
+  sapply(forms, simplify = FALSE, function(form) {
+    list(formula = stats::as.formula(paste("y ~", form, "+ (t | g)")), data = data)
+  })
+}
+
 # Optima on a boundary: a variance of zero, beside others and alone, a correlation of one.
 boundary_cases <- function() {
   set.seed(3)

@@ -26,6 +26,12 @@ test_that("Satterthwaite and Kenward-Roger are lmerTest's and pbkrtest's on the 
   expect_as_peers(couples_cases(shared_path("data", "couples", "daily.csv"))[1])
 })
 
+test_that("tests of terms are lmerTest's in unbalanced models of many forms", {
+  skip_if_not_installed("lmerTest")
+  skip_if_not_installed("pbkrtest")
+  expect_as_peers(term_cases()[c("a * b * t", "a / t", "v * w * c", "(a + b + c)^2")])
+})
+
 test_that("on a boundary too, with the df of the model without the zero variance", {
   skip_if_not_installed("lmerTest")
   skip_if_not_installed("pbkrtest")
@@ -88,8 +94,10 @@ test_that("anova has the fixed part that numbers alone make", {
 test_that("predicted random effects and their conditional variances are lme4's, in its shapes", {
   skip_if_not_installed("lme4")
   cases <- inference_cases()
-  for (name in c("sleepstudy", "sleepstudy ||", "Pastes", "Penicillin uneven", "Machines by worker")) {
-    case <- cases[[name]]
+  chosen <- c(
+    "sleepstudy", "sleepstudy ||", "Pastes", "Penicillin uneven", "Machines by worker"
+  )
+  for (case in cases[chosen]) {
     ours <- ranef(lmm(case$formula, case$data))
     theirs <- lme4::ranef(tight_lmer(case$formula, case$data, fitter = lme4::lmer))
     rows <- as.data.frame(ours)

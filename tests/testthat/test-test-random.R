@@ -128,7 +128,8 @@ test_that("variables leave a term by their own columns, the containing ones firs
   expect_identical(row.names(tests), c("a in (a + x | unit)", "x in (a + x | unit)"))
   expect_equal(tests$df, c(2 * 2 + 3, 4))
   expect_equal(
-    tests$m2ll, c(objective(lmm(y ~ 1 + (x | unit), data)), objective(lmm(y ~ 1 + (a | unit), data)))
+    tests$m2ll,
+    c(objective(lmm(y ~ 1 + (x | unit), data)), objective(lmm(y ~ 1 + (a | unit), data)))
   )
   crossed <- test_random(lmm(y ~ 1 + (a * x | unit), data))
   expect_identical(crossed$term, "a:x")
@@ -170,7 +171,8 @@ test_that("under the null hypothesis p is below a level as often as the level sa
   }
   error <- 4 * sqrt(c(0.05 * 0.95, 0.2 * 0.8) / 1500)
   # A slope that is not there, among random intercepts: half and half of 1 and 2.
-  slope <- size(function() stats::rnorm(150)[data$unit] + stats::rnorm(750), y ~ t + (t | unit), TRUE)
+  levels_only <- function() stats::rnorm(150)[data$unit] + stats::rnorm(750)
+  slope <- size(levels_only, y ~ t + (t | unit), TRUE)
   expect_true(all(abs(slope - c(0.05, 0.2)) < error))
   # Neither intercepts nor slopes: four weights.
   both <- size(function() stats::rnorm(750), y ~ t + (t | unit), FALSE)
