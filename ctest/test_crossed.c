@@ -47,13 +47,19 @@ static void crossed_init(const dense_model *m, reduced_case *c, sp_crossed *cros
     int n_meetings = sp_find_meetings(rows.n_units, order, start, n_levels, codes, m->n_groups + 1,
                                       meeting_start, outer, stamp);
     size_t side = q * (size_t)crossed->n_outer;
+    size_t d = (size_t)c->data.d;
     double *u = own_doubles(c, q * q * (size_t)n_meetings), *A = own_doubles(c, side * side);
-    double *b = own_doubles(c, side * (size_t)c->data.d);
+    double *b = own_doubles(c, side * d), *centre = own_doubles(c, side * d);
+    double *rest = own_doubles(c, side * d), *C = own_doubles(c, sp_packed_size(c->data.d));
     sp_fixed fixed = {c->data.p, 0.0, c->units.y_scale};
-    double *work = own_doubles(c, sp_cross_work_size(m->n, m->q, m->p, n_meetings));
-    sp_cross_rows(&rows, order, start, reflectors, Xfree, &fixed, c->kept, c->units.Rx,
-                  c->units.coef, n_levels, codes, m->n_groups + 1, meeting_start, outer, u, A, b,
-                  work, stamp, NULL, NULL);
+    sp_crossed_rows in = {&rows,  order,           start,         reflectors,    Xfree,
+                          &fixed, c->kept,         c->units.Rx,   c->units.coef, n_levels,
+                          codes,  m->n_groups + 1, meeting_start, outer};
+    sp_cross_rows(&in, u, A, b, centre, rest, C,
+                  own_doubles(c, sp_cross_work_size(&in, m->n, n_meetings)), stamp, NULL, NULL);
+    crossed->centre = centre;
+    crossed->rest = rest;
+    crossed->C = C;
     crossed->start = meeting_start;
     crossed->outer = outer;
     crossed->u = u;

@@ -34,8 +34,13 @@ int sp_find_meetings(int n_units, const int *order, const int *start, int n_leve
     return count;
 }
 
-size_t sp_cross_work_size(int largest, int q, int p, int most_meetings) {
-    return (size_t)largest * ((size_t)q * most_meetings + (size_t)p + 2);
+size_t sp_cross_work_size(const sp_crossed_rows *in, int largest, int most_meetings) {
+    size_t q = (size_t)in->rows->q, side = 0;
+    for (int l = 0; l < in->n_levels; l++) {
+        side += q * (size_t)in->n_nodes[l];
+    }
+    return (size_t)largest * (q * (size_t)most_meetings + (size_t)in->rows->p + 2) + side * side +
+           sp_packed_size(in->fixed->rank + 1);
 }
 
 /* The outer columns of one unit, rotated: Z where the row belongs to the outer unit, else 0. */
@@ -50,79 +55,155 @@ static void rotate_outer(const sp_rows *rows, int n_rows, const int *members,
     }
 }
 
-/* A and b gain the products of one unit's rows that are free of its own Z. columns: n_rows x (q per
- * meeting); free_rows: rows of length d of [X y] behind the first q. */
-static void add_free_products(int q, int d, int n_outer, int n_rows, int n_meetings,
-                              const int *outer, const double *columns, const double *free_rows,
-                              double *A, double *b) {
-    size_t n_free = (size_t)(n_rows - q), side = (size_t)n_outer * q;
-    for (int m = 0; m < n_meetings * q; m++) {
-        const double *x = columns + (size_t)n_rows * m + q;
-        size_t at = (size_t)outer[m / q] * q + (size_t)(m % q);
-        for (size_t i = 0; i < n_free; i++) {
-            sp_axpy((size_t)d, x[i], free_rows + d * i, b + d * at);
+/* One unit's rows after rotation: the outer columns (n_rows x q per meeting) and, of the rows free
+ * of the unit's own Z, [X y] (rows of length d). */
+typedef struct {
+    int n_rows, n_free, n_meetings;
+    const int *outer;
+    double *columns, *free_rows;
+} rotated_unit;
+
+static rotated_unit rotate_unit(const sp_crossed_rows *in, int unit, const double *reflectors,
+                                const int *level, double *work) {
+    const sp_rows *rows = in->rows;
+    int q = rows->q, p = rows->p, first = in->start[unit];
+    const int *members = in->order + first;
+    rotated_unit r;
+    r.n_rows = in->start[unit + 1] - first;
+    r.n_free = r.n_rows > q ? r.n_rows - q : 0;
+    r.n_meetings = in->meeting_start[unit + 1] - in->meeting_start[unit];
+    r.outer = in->outer + in->meeting_start[unit];
+    r.columns = work;
+    r.free_rows = work + (size_t)r.n_rows * q * r.n_meetings;
+    for (int m = 0; m < r.n_meetings; m++) {
+        int code = r.outer[m] + 1;
+        for (int l = 0; l < level[r.outer[m]]; l++) {
+            code -= in->n_nodes[l];
         }
-        for (int k = 0; k < n_meetings * q; k++) {
-            size_t to = (size_t)outer[k / q] * q + (size_t)(k % q);
-            A[to + side * at] += sp_dot(n_free, columns + (size_t)n_rows * k + q, x);
+        rotate_outer(rows, r.n_rows, members, reflectors, in->codes[level[r.outer[m]]], code,
+                     r.columns + (size_t)r.n_rows * q * m);
+    }
+    double *y = r.free_rows + (size_t)r.n_free * (p + 1);
+    for (int i = 0; i < r.n_rows; i++) {
+        y[i] = rows->y[members[i]] * (rows->weights ? sqrt(rows->weights[members[i]]) : 1.0);
+    }
+    sp_reflect(r.n_rows, q, reflectors, y);
+    for (int i = 0; i < r.n_free; i++) {
+        double *row = r.free_rows + (size_t)i * (p + 1);
+        for (int c = 0; c < p; c++) {
+            row[c] = in->Xfree[first + q + i + (size_t)rows->n * c];
+        }
+        row[p] = y[q + i];
+    }
+    sp_orthonormalise((size_t)r.n_free, p, in->fixed, in->kept, in->Rx, in->coef, r.free_rows);
+    return r;
+}
+
+static size_t outer_column(const rotated_unit *r, int q, int column) {
+    return (size_t)r->outer[column / q] * q + (size_t)(column % q);
+}
+
+static void add_gram(const rotated_unit *r, int q, size_t side, double *A) {
+    for (int m = 0; m < r->n_meetings * q; m++) {
+        const double *x = r->columns + (size_t)r->n_rows * m + q;
+        double *column = A + side * outer_column(r, q, m);
+        for (int k = 0; k < r->n_meetings * q; k++) {
+            column[outer_column(r, q, k)] +=
+                sp_dot((size_t)r->n_free, r->columns + (size_t)r->n_rows * k + q, x);
         }
     }
 }
 
-sp_status sp_cross_rows(const sp_rows *rows, const int *order, const int *start,
-                        const double *reflectors, const double *Xfree, const sp_fixed *fixed,
-                        const int *kept, const double *Rx, const double *coef, int n_levels,
-                        const int *const *codes, const int *n_nodes, const int *meeting_start,
-                        const int *outer, double *u, double *A, double *b, double *work, int *place,
-                        sp_check check, void *check_data) {
-    int q = rows->q, p = rows->p, d = fixed->rank + 1, n_outer = 0;
-    for (int l = 0; l < n_levels; l++) {
-        for (int t = 0; t < n_nodes[l]; t++) {
-            place[n_outer++] = l;
+/* b += U'[X y] over the unit's free rows. */
+static void add_outer_products(const rotated_unit *r, int q, int d, double *b) {
+    for (int m = 0; m < r->n_meetings * q; m++) {
+        const double *x = r->columns + (size_t)r->n_rows * m + q;
+        double *row = b + (size_t)d * outer_column(r, q, m);
+        for (int i = 0; i < r->n_free; i++) {
+            sp_axpy((size_t)d, x[i], r->free_rows + (size_t)d * i, row);
         }
     }
-    size_t side = (size_t)n_outer * q;
+}
+
+/* [X y] -= U centre in the unit's free rows. */
+static void subtract_centre(rotated_unit *r, int q, int d, const double *centre) {
+    for (int m = 0; m < r->n_meetings * q; m++) {
+        const double *x = r->columns + (size_t)r->n_rows * m + q;
+        const double *row = centre + (size_t)d * outer_column(r, q, m);
+        for (int i = 0; i < r->n_free; i++) {
+            sp_axpy((size_t)d, -x[i], row, r->free_rows + (size_t)d * i);
+        }
+    }
+}
+
+/* The centre: least squares of [X y] on the outer columns, made unique by a small ridge. Whatever
+ * it is, results are the same; that it is close to the predictions keeps their digits. factor:
+ * side x side. */
+static sp_status solve_centre(size_t side, int d, const double *A, const double *b, double *factor,
+                              double *centre) {
+    const double ridge = 1e-8, one = 1.0;
+    int n = (int)side, info = 0;
+    memcpy(factor, A, side * side * sizeof(double));
+    for (size_t i = 0; i < side; i++) {
+        double *diagonal = factor + i * (side + 1);
+        *diagonal = *diagonal > 0.0 ? (1.0 + ridge) * *diagonal : 1.0;
+    }
+    F77_CALL(dpotrf)("L", &n, factor, &n, &info SP_FCONE);
+    if (info) {
+        return SP_SINGULAR;
+    }
+    memcpy(centre, b, side * (size_t)d * sizeof(double));
+    F77_CALL(dtrsm)
+    ("R", "L", "T", "N", &d, &n, &one, factor, &n, centre, &d SP_FCONE SP_FCONE SP_FCONE SP_FCONE);
+    F77_CALL(dtrsm)
+    ("R", "L", "N", "N", &d, &n, &one, factor, &n, centre, &d SP_FCONE SP_FCONE SP_FCONE SP_FCONE);
+    return SP_OK;
+}
+
+sp_status sp_cross_rows(const sp_crossed_rows *in, double *u, double *A, double *b, double *centre,
+                        double *rest, double *C, double *work, int *level, sp_check check,
+                        void *check_data) {
+    const sp_rows *rows = in->rows;
+    int q = rows->q, d = in->fixed->rank + 1, n_outer = 0;
+    for (int l = 0; l < in->n_levels; l++) {
+        for (int t = 0; t < in->n_nodes[l]; t++) {
+            level[n_outer++] = l;
+        }
+    }
+    size_t side = (size_t)n_outer * q, packed = sp_packed_size(d);
+    double *factor = work, *inner = work + side * side;
     memset(A, 0, side * side * sizeof(double));
-    memset(b, 0, side * d * sizeof(double));
-    for (int g = 0; g < rows->n_units; g++) {
-        if (check && g % 1024 == 0 && check(check_data)) {
-            return SP_INTERRUPTED;
-        }
-        int n_rows = start[g + 1] - start[g];
-        int n_meetings = meeting_start[g + 1] - meeting_start[g];
-        const int *members = order + start[g], *met = outer + meeting_start[g];
-        double *columns = work, *free_rows = columns + (size_t)n_rows * q * n_meetings;
-        for (int m = 0; m < n_meetings; m++) {
-            int level = place[met[m]], code = met[m] + 1;
-            for (int l = 0; l < level; l++) {
-                code -= n_nodes[l];
+    memset(b, 0, side * (size_t)d * sizeof(double));
+    memset(rest, 0, side * (size_t)d * sizeof(double));
+    memset(C, 0, packed * sizeof(double));
+    for (int pass = 0; pass < 2; pass++) {
+        const double *reflectors = in->reflectors;
+        for (int g = 0; g < rows->n_units; g++) {
+            if (check && g % 1024 == 0 && check(check_data)) {
+                return SP_INTERRUPTED;
             }
-            double *own = columns + (size_t)n_rows * q * m;
-            rotate_outer(rows, n_rows, members, reflectors, codes[level], code, own);
-            for (int c = 0; c < q; c++) {
+            rotated_unit r = rotate_unit(in, g, reflectors, level, inner);
+            reflectors += ((size_t)r.n_rows + 2) * q;
+            if (pass == 1) {
+                subtract_centre(&r, q, d, centre);
+                add_outer_products(&r, q, d, rest);
+                for (int i = 0; i < r.n_free; i++) {
+                    sp_add_outer(d, 1.0, r.free_rows + (size_t)d * i, C);
+                }
+                continue;
+            }
+            for (int c = 0; c < q * r.n_meetings; c++) {
                 for (int i = 0; i < q; i++) {
-                    *u++ = i < n_rows ? own[i + (size_t)n_rows * c] : 0.0;
+                    *u++ = i < r.n_rows ? r.columns[i + (size_t)r.n_rows * c] : 0.0;
                 }
             }
+            add_gram(&r, q, side, A);
+            add_outer_products(&r, q, d, b);
         }
-        if (n_rows > q) {
-            double *y = free_rows + (size_t)(n_rows - q) * (p + 1);
-            for (int i = 0; i < n_rows; i++) {
-                y[i] =
-                    rows->y[members[i]] * (rows->weights ? sqrt(rows->weights[members[i]]) : 1.0);
-            }
-            sp_reflect(n_rows, q, reflectors, y);
-            for (int i = q; i < n_rows; i++) {
-                double *row = free_rows + (size_t)(i - q) * (p + 1);
-                for (int c = 0; c < p; c++) {
-                    row[c] = Xfree[start[g] + i + (size_t)rows->n * c];
-                }
-                row[p] = y[i];
-            }
-            sp_orthonormalise((size_t)(n_rows - q), p, fixed, kept, Rx, coef, free_rows);
-            add_free_products(q, d, n_outer, n_rows, n_meetings, met, columns, free_rows, A, b);
+        sp_status status = pass == 0 ? solve_centre(side, d, A, b, factor, centre) : SP_OK;
+        if (status != SP_OK) {
+            return status;
         }
-        reflectors += ((size_t)n_rows + 2) * q;
     }
     return SP_OK;
 }
@@ -143,11 +224,12 @@ typedef struct {
     double *factor, *half;            /* N x N: Cholesky factor, and scratch */
     double *free;                     /* N x N: A in the basis */
     double *Ga;                       /* N x N per inner parameter */
-    double *root_G;                   /* M with M M' = G, level after level */
-    double *h, *z, *hh, *free_h;      /* rows; free_h is b in the basis */
+    double *root_G, *root_Gt;         /* M with M M' = G, level after level, and M' */
+    double *h, *z, *c, *hh;           /* rows; z = M c */
+    double *rest;                     /* rows: outer columns times what z leaves of the free rows */
+    double *raw, *raw_out;            /* rows with q columns per outer unit */
     double *Y, *wide_rows, *wide_out; /* rows per parameter, inner or outer */
-    double *Az;                       /* rows */
-    double *cv, *Phi, *P, *small;     /* P: d x d */
+    double *cv, *Phi, *P, *C, *small; /* P: d x d; C: d x d, what z leaves of the free rows */
     double *T, *trQ, *rQ;
 } system;
 
@@ -194,17 +276,22 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
     o->free = take(memory, &used, NN);
     o->Ga = take(memory, &used, NN * (size_t)o->n_inner);
     o->root_G = take(memory, &used, squares);
+    o->root_Gt = take(memory, &used, squares);
     o->h = take(memory, &used, rows);
     o->z = take(memory, &used, rows);
+    o->c = take(memory, &used, rows);
     o->hh = take(memory, &used, rows);
-    o->free_h = take(memory, &used, rows);
+    o->rest = take(memory, &used, rows);
+    size_t side = q * (size_t)data->crossed->n_outer;
+    o->raw = take(memory, &used, side * d);
+    o->raw_out = take(memory, &used, side * d);
     o->Y = take(memory, &used, rows * k);
     o->wide_rows = take(memory, &used, rows);
     o->wide_out = take(memory, &used, rows);
     o->cv = take(memory, &used, sp_packed_size(data->d));
     o->Phi = take(memory, &used, d * d);
     o->P = take(memory, &used, d * d);
-    o->Az = take(memory, &used, rows);
+    o->C = take(memory, &used, d * d);
     o->T = take(memory, &used, k * k);
     o->trQ = take(memory, &used, k * k);
     o->rQ = take(memory, &used, k * k);
@@ -287,39 +374,49 @@ static void transpose(size_t N, double *M) {
     }
 }
 
-/* A symmetric square root of every level's G. SP_SINGULAR when one has a negative eigenvalue that
- * is more than rounding. */
-static sp_status square_roots(const sp_model *model, const sp_point *point, double *small,
-                              double *root) {
-    for (int l = 0; l < model->n_levels; l++) {
-        int n = model->dim[l];
-        if (n == 0) {
-            continue;
+/* A square root of a symmetric matrix. SP_SINGULAR when it has a negative eigenvalue that is more
+ * than rounding. */
+static sp_status square_root(int n, const double *G, double *small, double *root) {
+    double *V = small, *w = V + (size_t)n * n;
+    memcpy(V, G, (size_t)n * n * sizeof(double));
+    if (sp_eigen(n, V, w, w + n)) {
+        return SP_LAPACK;
+    }
+    if (w[0] < -1e-10 * fabs(w[n - 1])) {
+        return SP_SINGULAR;
+    }
+    for (int j = 0; j < n; j++) {
+        for (int i = 0; i < n; i++) {
+            root[i + (size_t)n * j] = V[i + (size_t)n * j] * sqrt(w[j] > 0.0 ? w[j] : 0.0);
         }
-        double *V = small, *w = V + (size_t)n * n;
-        memcpy(V, point->G[l], (size_t)n * n * sizeof(double));
-        if (sp_eigen(n, V, w, w + n)) {
-            return SP_LAPACK;
-        }
-        if (w[0] < -1e-10 * fabs(w[n - 1])) {
-            return SP_SINGULAR;
-        }
-        for (int j = 0; j < n; j++) {
-            for (int i = 0; i < n; i++) {
-                double sum = 0.0;
-                for (int c = 0; c < n; c++) {
-                    sum +=
-                        V[i + (size_t)n * c] * sqrt(w[c] > 0.0 ? w[c] : 0.0) * V[j + (size_t)n * c];
-                }
-                root[i + (size_t)n * j] = sum;
-            }
-        }
-        root += (size_t)n * n;
     }
     return SP_OK;
 }
 
-/* A and b, which have q columns per outer unit, in the basis of the point. */
+static sp_status set_roots(const sp_model *model, const sp_point *point, system *o) {
+    double *root = o->root_G, *transposed = o->root_Gt;
+    for (int l = 0; l < model->n_levels; l++) {
+        int n = model->dim[l];
+        if (n > 0 && point->root[l]) {
+            memcpy(root, point->root[l], (size_t)n * n * sizeof(double));
+        } else if (n > 0) {
+            sp_status status = square_root(n, point->G[l], o->small, root);
+            if (status != SP_OK) {
+                return status;
+            }
+        }
+        for (int j = 0; j < n; j++) {
+            for (int i = 0; i < n; i++) {
+                transposed[j + (size_t)n * i] = root[i + (size_t)n * j];
+            }
+        }
+        root += (size_t)n * n;
+        transposed += (size_t)n * n;
+    }
+    return SP_OK;
+}
+
+/* A and h = b / s, of q columns per outer unit, in the basis of the point. */
 static void set_free(const sp_reduced *data, const sp_model *model, const sp_point *point,
                      system *o) {
     const sp_crossed *crossed = data->crossed;
@@ -329,10 +426,11 @@ static void set_free(const sp_reduced *data, const sp_model *model, const sp_poi
         size_t dim_t = (size_t)model->dim[lt], at = column_of(o, model, lt, t);
         const double *Ft = point->F[lt];
         for (size_t j = 0; j < dim_t; j++) {
-            double *row = o->free_h + d * (at + j);
+            double *row = o->h + d * (at + j);
             memset(row, 0, d * sizeof(double));
             for (size_t c = 0; c < q; c++) {
-                sp_axpy(d, Ft[c + q * j], crossed->b + d * (q * (size_t)t + c), row);
+                double weight = Ft[c + q * j] / point->s;
+                sp_axpy(d, weight, crossed->b + d * (q * (size_t)t + c), row);
             }
         }
         for (int v = 0; v < crossed->n_outer; v++) {
@@ -355,29 +453,6 @@ static void set_free(const sp_reduced *data, const sp_model *model, const sp_poi
             }
         }
     }
-}
-
-/* W = (s I + R F G F'R')^-1 of one unit and its log determinant. */
-static sp_status factor_unit(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                             int unit, double *small, double *W, double *log_det) {
-    int q = data->q, q0 = model->dim[0];
-    size_t mm = (size_t)(q > q0 ? q : q0) * (size_t)(q > q0 ? q : q0);
-    double *L = small, *LG = L + mm, *Om = LG + mm;
-    sp_multiply(q, q, q0, data->R + (size_t)q * q * unit, point->F[0], L);
-    sp_multiply(q, q0, q0, L, point->G[0], LG);
-    sp_multiply_nt(q, q0, q, LG, L, Om);
-    for (int i = 0; i < q; i++) {
-        Om[i + (size_t)q * i] += point->s;
-    }
-    if (sp_cholesky(q, Om)) {
-        return SP_SINGULAR;
-    }
-    for (int i = 0; i < q; i++) {
-        *log_det += 2.0 * log(Om[i + (size_t)q * i]);
-    }
-    sp_invert_lower(q, Om);
-    sp_multiply_tn(q, q, q, Om, Om, W);
-    return SP_OK;
 }
 
 /* u in the basis, for every meeting. */
@@ -480,54 +555,60 @@ static void meeting_sandwich(const sp_reduced *data, const sp_model *model, cons
 
 /* ---- the criterion -------------------------------------------------------------------------- */
 
-/* J, h and cv from the units, before the outer effects are taken off. */
+/* out (q rows of length d) = M in, M q x q. */
+static void rows_product(int q, int d, const double *M, const double *in, double *out) {
+    memset(out, 0, (size_t)q * d * sizeof(double));
+    for (int j = 0; j < q; j++) {
+        for (int i = 0; i < q; i++) {
+            sp_axpy((size_t)d, M[i + (size_t)q * j], in + (size_t)d * j, out + (size_t)d * i);
+        }
+    }
+}
+
+/* P (d x d) += alpha sum of x_i y_i', made symmetric. */
+static void add_row_products(size_t n, int d, double alpha, const double *x, const double *y,
+                             double *P) {
+    for (size_t i = 0; i < n; i++, x += d, y += d) {
+        for (int c = 0; c < d; c++) {
+            sp_axpy((size_t)d, 0.5 * alpha * y[c], x, P + (size_t)d * c);
+            sp_axpy((size_t)d, 0.5 * alpha * x[c], y, P + (size_t)d * c);
+        }
+    }
+}
+
+/* W, J and h from the units, as if there were no outer effects. */
 static sp_status add_units(const sp_reduced *data, const sp_model *model, const sp_point *point,
                            system *o, double *log_det) {
     int q = data->q, d = data->d;
-    size_t qq = (size_t)q * q, NN = o->N * o->N, packed = sp_packed_size(d);
-    double *Wa = o->small, *inner = Wa + (size_t)q * d;
+    size_t qq = (size_t)q * q, NN = o->N * o->N;
+    double *Wa = o->small, *Ci = Wa + (size_t)q * d, *scratch = Ci + qq;
     set_free(data, model, point, o);
     set_meetings(data, model, point, o);
     for (size_t i = 0; i < NN; i++) {
         o->J[i] = o->free[i] / point->s;
     }
-    for (size_t i = 0; i < o->N * (size_t)d; i++) {
-        o->h[i] = o->free_h[i] / point->s;
-    }
-    for (size_t i = 0; i < packed; i++) {
-        o->cv[i] = data->Cfree[i] / point->s;
-    }
     for (int g = 0; g < data->n_units; g++) {
-        double *W = o->W + qq * (size_t)g;
-        const double *a = data->a + (size_t)q * d * g;
-        sp_status status = factor_unit(data, model, point, g, inner, W, log_det);
+        double *W = o->W + qq * (size_t)g, log_det_unit;
+        sp_status status = sp_factor_level(q, data->R + qq * (size_t)g, model, point, 0, point->s,
+                                           Ci, &log_det_unit, scratch);
         if (status != SP_OK) {
             return status;
         }
-        memset(Wa, 0, (size_t)q * d * sizeof(double));
-        for (int i = 0; i < q; i++) {
-            for (int j = 0; j < q; j++) {
-                double w = W[i + (size_t)q * j];
-                sp_axpy((size_t)d, w, a + (size_t)d * j, Wa + (size_t)d * i);
-                if (j > i) {
-                    sp_add_outer_sym(d, w, a + (size_t)d * i, a + (size_t)d * j, o->cv);
-                } else if (j == i) {
-                    sp_add_outer(d, w, a + (size_t)d * i, o->cv);
-                }
-            }
-        }
-        add_meeting_products(data, model, o, g, W, inner, o->J);
+        *log_det += log_det_unit;
+        sp_multiply_tn(q, q, q, Ci, Ci, W);
+        rows_product(q, d, W, data->a + (size_t)q * d * g, Wa);
+        add_meeting_products(data, model, o, g, W, scratch, o->J);
         add_meeting_rows(data, model, o, g, Wa, o->h);
     }
     return SP_OK;
 }
 
-/* gain = M (I + M J M)^-1 M with M the square root of Gamma, its determinant, z = gain h, and what
- * the outer effects take off cv. */
+/* gain = M (I + M'J M)^-1 M' with M the root of Gamma, its determinant, c = (I + M'J M)^-1 M'h and
+ * z = M c = gain h. */
 static sp_status close_system(const sp_reduced *data, const sp_model *model, system *o,
                               double *log_det) {
-    int d = data->d, n = (int)o->N, info = 0;
-    size_t N = o->N;
+    int n = (int)o->N, info = 0;
+    size_t N = o->N, d = (size_t)data->d;
     if (N == 0) { /* no outer level has random effects */
         return SP_OK;
     }
@@ -554,15 +635,87 @@ static sp_status close_system(const sp_reduced *data, const sp_model *model, sys
             S[i + N * j] = S[j + N * i];
         }
     }
-    times_blocks(o, data, model, N, S, o->root_G, half);
+    times_blocks(o, data, model, d, o->h, o->root_G, o->z);
+    sp_status status = rows_times(data->crossed, d, N, o->z, S, o->c);
+    times_blocks(o, data, model, d, o->c, o->root_Gt, o->z);
+    times_blocks(o, data, model, N, S, o->root_Gt, half);
     transpose(N, half);
-    times_blocks(o, data, model, N, half, o->root_G, o->gain);
+    times_blocks(o, data, model, N, half, o->root_Gt, o->gain);
+    return status;
+}
 
-    sp_status status = rows_times(data->crossed, (size_t)d, N, o->h, o->gain, o->z);
-    for (size_t i = 0; status == SP_OK && i < N; i++) {
-        sp_add_outer_sym(d, -0.5, o->h + (size_t)d * i, o->z + (size_t)d * i, o->cv);
+/* What z leaves of the free rows: rest = U'([X y] - U z), C = ([X y] - U z)'([X y] - U z), from the
+ * sums about the centre, so that large outer effects do not take the digits with them. */
+static sp_status set_rest(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                          system *o) {
+    const sp_crossed *crossed = data->crossed;
+    size_t q = (size_t)data->q, d = (size_t)data->d, side = q * (size_t)crossed->n_outer;
+    double *shift = o->raw, *moved = o->raw_out;
+    for (int t = 0; t < crossed->n_outer; t++) {
+        int level = level_of(o, t);
+        const double *z = o->z + d * column_of(o, model, level, t), *F = point->F[level];
+        for (size_t c = 0; c < q; c++) {
+            double *row = shift + d * (q * (size_t)t + c);
+            for (size_t i = 0; i < d; i++) {
+                row[i] = -crossed->centre[d * (q * (size_t)t + c) + i];
+            }
+            for (size_t j = 0; j < (size_t)model->dim[level]; j++) {
+                sp_axpy(d, F[c + q * j], z + d * j, row);
+            }
+        }
+    }
+    sp_status status =
+        multiply(crossed, 'N', 'N', d, side, side, -1.0, shift, crossed->A, 0.0, moved);
+    sp_unpack((int)d, crossed->C, o->C);
+    sp_axpy(side * d, 1.0, crossed->rest, moved);
+    add_row_products(side, (int)d, -1.0, shift, crossed->rest, o->C);
+    add_row_products(side, (int)d, -1.0, shift, moved, o->C);
+    memset(o->rest, 0, o->N * d * sizeof(double));
+    for (int t = 0; t < crossed->n_outer; t++) {
+        int level = level_of(o, t);
+        double *row = o->rest + d * column_of(o, model, level, t);
+        for (size_t j = 0; j < (size_t)model->dim[level]; j++, row += d) {
+            for (size_t c = 0; c < q; c++) {
+                sp_axpy(d, point->F[level][c + q * j], moved + d * (q * (size_t)t + c), row);
+            }
+        }
     }
     return status;
+}
+
+/* The rows of one unit less the outer effects: a - uF z. */
+static void unit_residual(const sp_reduced *data, const sp_model *model, const system *o, int unit,
+                          double *residual) {
+    size_t qd = (size_t)data->q * data->d;
+    memcpy(residual, data->a + qd * (size_t)unit, qd * sizeof(double));
+    subtract_meetings(data, model, o, unit, o->z, residual);
+}
+
+/* cv = [X y]'V^-1[X y] and hh = U'V^-1[X y]. With the residuals r = [X y] - U z the former is
+ * r'V1^-1 r + c'c, a sum of squares in which nothing cancels. */
+static void close_products(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                           system *o) {
+    int q = data->q, d = data->d;
+    double *residual = o->small, *product = residual + (size_t)q * d, *full = o->P;
+    for (size_t i = 0; i < (size_t)d * d; i++) {
+        full[i] = o->C[i] / point->s;
+    }
+    for (size_t i = 0; i < o->N * (size_t)d; i++) {
+        o->hh[i] = o->rest[i] / point->s;
+    }
+    for (int g = 0; g < data->n_units; g++) {
+        unit_residual(data, model, o, g, residual);
+        rows_product(q, d, o->W + (size_t)q * q * (size_t)g, residual, product);
+        add_row_products((size_t)q, d, 1.0, residual, product, full);
+        add_meeting_rows(data, model, o, g, product, o->hh);
+    }
+    add_row_products(o->N, d, 1.0, o->c, o->c, full);
+    double *packed = o->cv;
+    for (int j = 0; j < d; j++) {
+        for (int i = j; i < d; i++) {
+            *packed++ = full[i + (size_t)d * j];
+        }
+    }
 }
 
 /* Everything that depends on the parameters, in the basis of the point; log_det gains log|V|. */
@@ -570,11 +723,20 @@ static sp_status prepare(const sp_reduced *data, const sp_model *model, const sp
                          system *o, double *log_det) {
     double n_free = (double)data->n - (double)data->q * data->n_units;
     *log_det += n_free * log(point->s);
-    sp_status status = square_roots(model, point, o->small, o->root_G);
+    sp_status status = set_roots(model, point, o);
     if (status == SP_OK) {
         status = add_units(data, model, point, o, log_det);
     }
-    return status == SP_OK ? close_system(data, model, o, log_det) : status;
+    if (status == SP_OK) {
+        status = close_system(data, model, o, log_det);
+    }
+    if (status == SP_OK) {
+        status = set_rest(data, model, point, o);
+    }
+    if (status == SP_OK) {
+        close_products(data, model, point, o);
+    }
+    return status;
 }
 
 sp_status sp_crossed_value(const sp_reduced *data, const sp_model *model, const sp_point *point,
@@ -604,17 +766,6 @@ static void add_traces(size_t n, int p, double alpha, const double *x, const dou
     for (size_t i = 0; i < n; i++, x += d, y += d) {
         *trQ += alpha * sp_dot((size_t)p, x, y);
         *rQ += alpha * x[p] * y[p];
-    }
-}
-
-/* P (d x d) += alpha sum of x_i y_i', made symmetric. */
-static void add_row_products(size_t n, int d, double alpha, const double *x, const double *y,
-                             double *P) {
-    for (size_t i = 0; i < n; i++, x += d, y += d) {
-        for (int c = 0; c < d; c++) {
-            sp_axpy((size_t)d, 0.5 * alpha * y[c], x, P + (size_t)d * c);
-            sp_axpy((size_t)d, 0.5 * alpha * x[c], y, P + (size_t)d * c);
-        }
     }
 }
 
@@ -656,12 +807,10 @@ static int list_inner(const sp_model *model, int k, int *inner) {
     return n;
 }
 
-/* Everything the units give to the inner parameters. residual: rows a - uF z in the coordinates of
- * root. */
+/* Everything the units give to the inner parameters. */
 static void add_unit_derivatives(const sp_reduced *data, const sp_model *model,
                                  const sp_point *point, system *o, int k, int n_inner,
-                                 const int *inner, const double *root, const double *z_root,
-                                 sp_derivatives *out) {
+                                 const int *inner, const double *root, sp_derivatives *out) {
     int q = data->q, d = data->d, p = data->p;
     size_t qq = (size_t)q * q, qd = (size_t)q * d, NN = o->N * o->N, Nd = o->N * (size_t)d;
     double *residual = o->small, *product = residual + qd, *sandwich = product + qd;
@@ -669,8 +818,8 @@ static void add_unit_derivatives(const sp_reduced *data, const sp_model *model,
     double *scratch = WD + qq * (size_t)n_inner;
     for (int g = 0; g < data->n_units; g++) {
         const double *W = o->W + qq * (size_t)g;
-        rows_transform((size_t)q, d, root, data->a + qd * (size_t)g, residual);
-        subtract_meetings(data, model, o, g, z_root, residual);
+        unit_residual(data, model, o, g, product);
+        rows_transform((size_t)q, d, root, product, residual);
         meeting_sandwich(data, model, o, g, o->gain, sandwich);
         for (int i = 0; i < n_inner; i++) {
             int r = inner[i];
@@ -681,13 +830,7 @@ static void add_unit_derivatives(const sp_reduced *data, const sp_model *model,
             for (int j = 0; j < q; j++) {
                 out->trace[r] += WDr[j + (size_t)q * j];
             }
-            memset(product, 0, qd * sizeof(double));
-            for (int j = 0; j < q; j++) {
-                for (int c = 0; c < q; c++) {
-                    sp_axpy((size_t)d, V[j + (size_t)q * c], residual + (size_t)d * c,
-                            product + (size_t)d * j);
-                }
-            }
+            rows_product(q, d, V, residual, product);
             add_row_products((size_t)q, d, 1.0, residual, product, out->P + (size_t)d * d * r);
             add_meeting_products(data, model, o, g, V, scratch, o->Ga + NN * (size_t)i);
             add_meeting_rows(data, model, o, g, product, o->Y + Nd * (size_t)r);
@@ -709,10 +852,10 @@ static void add_unit_derivatives(const sp_reduced *data, const sp_model *model,
     }
 }
 
-/* s: the rows free of the units' own Z. */
+/* s: the rows free of the units' own Z. rest_root: o->rest in the coordinates of root. */
 static void add_free_derivatives(const sp_reduced *data, const sp_point *point, system *o, int k,
-                                 int slot, const double *root, const double *z_root,
-                                 const double *free_root, sp_derivatives *out) {
+                                 int slot, const double *root, const double *rest_root,
+                                 sp_derivatives *out) {
     int d = data->d, p = data->p, sigma = k - 1;
     size_t N = o->N, NN = N * N, at = (size_t)sigma + (size_t)k * sigma, dd = (size_t)d * d;
     double s = point->s, s2 = s * s;
@@ -720,17 +863,10 @@ static void add_free_derivatives(const sp_reduced *data, const sp_point *point, 
     out->trace[sigma] += n_free / s;
     o->T[at] += n_free / s2 - 2.0 * sp_dot(NN, o->gain, o->free) / (s2 * s);
     sp_axpy(NN, 1.0 / s2, o->free, o->Ga + NN * (size_t)slot);
-    double *Y = o->Y + N * (size_t)d * sigma;
-    sp_axpy(N * (size_t)d, 1.0 / s2, free_root, Y);
-    sp_axpy(N * (size_t)d, -1.0 / s2, o->Az, Y);
-    /* C = (Cfree - b'z - z'b + z'A z) in the coordinates of root. */
-    double *C = o->small, *half = o->Phi;
-    sp_unpack(d, data->Cfree, half);
-    sp_multiply(d, d, d, half, root, C);
-    sp_multiply_tn(d, d, d, root, C, half);
-    memcpy(C, half, dd * sizeof(double));
-    add_row_products(N, d, -2.0, free_root, z_root, C);
-    add_row_products(N, d, 1.0, o->Az, z_root, C);
+    sp_axpy(N * (size_t)d, 1.0 / s2, rest_root, o->Y + N * (size_t)d * sigma);
+    double *half = o->Phi, *C = o->small; /* C in the coordinates of root */
+    sp_multiply(d, d, d, o->C, root, half);
+    sp_multiply_tn(d, d, d, root, half, C);
     sp_axpy(dd, 1.0 / s2, C, out->P + dd * (size_t)sigma);
     for (int i = 0; i < p; i++) {
         o->trQ[at] += C[i + (size_t)d * i] / (s2 * s);
@@ -905,18 +1041,13 @@ sp_status sp_crossed_derivatives(const sp_reduced *data, const sp_model *model,
     memset(o.rQ, 0, kk * sizeof(double));
     memset(o.Ga, 0, N * N * (size_t)n_inner * sizeof(double));
     memset(o.Y, 0, Nd * (size_t)(model->n_par + 1) * sizeof(double));
-    double *z_root = o.wide_rows, *free_root = o.wide_out;
-    rows_transform(N, d, value->root, o.z, z_root);
-    add_unit_derivatives(data, model, point, &o, k, n_inner, inner, value->root, z_root, out);
+    add_unit_derivatives(data, model, point, &o, k, n_inner, inner, value->root, out);
     if (k > model->n_par) {
-        rows_transform(N, d, value->root, o.free_h, free_root);
-        status = rows_times(data->crossed, (size_t)d, N, z_root, o.free, o.Az);
-        add_free_derivatives(data, point, &o, k, n_inner - 1, value->root, z_root, free_root, out);
+        rows_transform(N, d, value->root, o.rest, o.wide_rows);
+        add_free_derivatives(data, point, &o, k, n_inner - 1, value->root, o.wide_rows, out);
     }
-    if (status == SP_OK) {
-        rows_transform(N, d, value->root, o.h, z_root);
-        status = rows_times(data->crossed, (size_t)d, N, z_root, o.shrink, o.hh);
-    }
+    rows_transform(N, d, value->root, o.hh, o.wide_rows);
+    memcpy(o.hh, o.wide_rows, Nd * sizeof(double));
     if (status == SP_OK) {
         status = close_inner(data, model, point, &o, k, n_inner, inner, out);
     }
@@ -955,8 +1086,7 @@ void sp_crossed_ranef(const sp_reduced *data, const sp_model *model, const sp_po
     double *M = sandwich + qq, *RF = M + qq, *C = RF + o.stride, *GC = C + (size_t)n * n;
     for (int g = 0; g < data->n_units; g++) {
         const double *W = o.W + qq * (size_t)g;
-        memcpy(residual, data->a + qd * (size_t)g, qd * sizeof(double));
-        subtract_meetings(data, model, &o, g, o.z, residual);
+        unit_residual(data, model, &o, g, residual);
         for (int i = 0; i < q; i++) {
             r[i] = sp_dot((size_t)d, residual + (size_t)d * i, rho);
         }
@@ -996,8 +1126,7 @@ static void add_unit_curvature(const sp_reduced *data, const sp_model *model, co
     double *V = WD + qq, *DV = V + qq, *RF = DV + qq, *RFG = RF + o->stride;
     for (int g = 0; g < data->n_units; g++) {
         const double *W = o->W + qq * (size_t)g;
-        memcpy(residual, data->a + qd * (size_t)g, qd * sizeof(double));
-        subtract_meetings(data, model, o, g, o->z, residual);
+        unit_residual(data, model, o, g, residual);
         sp_multiply(q, q, n, data->R + qq * (size_t)g, point->F[0], RF);
         sp_multiply(q, n, n, RF, direction->G[0], RFG);
         sp_multiply_nt(q, n, q, RFG, RF, D);
@@ -1007,42 +1136,25 @@ static void add_unit_curvature(const sp_reduced *data, const sp_model *model, co
         sp_multiply(q, q, q, W, D, WD);
         sp_multiply(q, q, q, WD, W, V);
         sp_multiply(q, q, q, WD, V, DV);
-        for (int pass = 0; pass < 2; pass++) {
-            const double *M = pass == 0 ? V : DV;
-            memset(product, 0, qd * sizeof(double));
-            for (int j = 0; j < q; j++) {
-                for (int c = 0; c < q; c++) {
-                    sp_axpy((size_t)d, M[j + (size_t)q * c], residual + (size_t)d * c,
-                            product + (size_t)d * j);
-                }
-            }
-            if (pass == 0) {
-                add_meeting_rows(data, model, o, g, product, Y);
-            } else {
-                add_row_products((size_t)q, d, 1.0, residual, product, P);
-            }
-        }
+        rows_product(q, d, V, residual, product);
+        add_meeting_rows(data, model, o, g, product, Y);
+        rows_product(q, d, DV, residual, product);
+        add_row_products((size_t)q, d, 1.0, residual, product, P);
     }
 }
 
 /* With Y = U'V1^-1 D V1^-1 ([X y] - U z) and e = E hh the half of the second derivative is
  * sum r'W D W D W r + s1^2 C / s^3 - Y'N Y + Y'H e + e'H'Y + e'K e. */
 static sp_status add_curvature(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                               system *o, const sp_direction *direction, const double *Az,
-                               double *P) {
+                               system *o, const sp_direction *direction, double *P) {
     size_t N = o->N, d = (size_t)data->d, Nd = N * d;
     double s = point->s, s1 = direction->s;
     double *Y = o->Y, *e = o->wide_rows, *out = o->wide_out;
     memset(Y, 0, Nd * sizeof(double));
     memset(P, 0, d * d * sizeof(double));
     add_unit_curvature(data, model, point, o, direction, Y, P);
-    sp_axpy(Nd, s1 / (s * s), o->free_h, Y);
-    sp_axpy(Nd, -s1 / (s * s), Az, Y);
-    double free_weight = s1 * s1 / (s * s * s);
-    sp_unpack((int)d, data->Cfree, o->Phi);
-    sp_axpy(d * d, free_weight, o->Phi, P);
-    add_row_products(N, (int)d, -2.0 * free_weight, o->free_h, o->z, P);
-    add_row_products(N, (int)d, free_weight, Az, o->z, P);
+    sp_axpy(Nd, s1 / (s * s), o->rest, Y);
+    sp_axpy(d * d, s1 * s1 / (s * s * s), o->C, P);
 
     double *blocks = o->small, *to = blocks;
     for (int l = 0; l < model->n_levels; l++) {
@@ -1071,16 +1183,10 @@ sp_status sp_crossed_curvature(const sp_reduced *data, const sp_model *model, co
     carve(data, model, memory, &o);
     size_t N = o.N, d = (size_t)data->d;
     memset(packed, 0, sp_packed_size(data->d) * sizeof(double));
-    double *P = o.P, *Az = o.Az;
+    double *P = o.P;
     sp_status status = set_shrink(data, &o);
-    if (status == SP_OK) {
-        status = rows_times(data->crossed, d, N, o.h, o.shrink, o.hh);
-    }
-    if (status == SP_OK) {
-        status = rows_times(data->crossed, d, N, o.z, o.free, Az);
-    }
     for (int m = 0; m < n_directions && status == SP_OK; m++) {
-        status = add_curvature(data, model, point, &o, &directions[m], Az, P);
+        status = add_curvature(data, model, point, &o, &directions[m], P);
         for (size_t j = 0, at = 0; j < d; j++) {
             for (size_t i = j; i < d; i++, at++) {
                 packed[at] += 2.0 * weights[m] * P[i + d * j];

@@ -24,7 +24,10 @@ struct sp_crossed {
     const double *u;  /* q x q per meeting: first q rows of Q_i' times the outer unit's columns */
     const double *A;  /* n_outer q square: cross-products of the outer columns, rows free of Z */
     const double *b;  /* n_outer q rows of length d: their products with [X y] */
-    sp_check check;   /* asked now and then: an evaluation can take seconds */
+    const double *centre; /* the like: effects near the predictions, any will do */
+    const double *rest;   /* the like: b with [X y] less the outer columns times the centre */
+    const double *C;      /* packed d x d: cross-products of what the centre leaves of [X y] */
+    sp_check check;       /* asked now and then: an evaluation can take seconds */
     void *check_data;
 };
 
@@ -36,16 +39,26 @@ int sp_find_meetings(int n_units, const int *order, const int *start, int n_leve
                      const int *const *codes, const int *n_nodes, int *meeting_start, int *outer,
                      int *stamp);
 
-/* The rows a second time, for the pieces of sp_crossed. reflectors, order, start and Xfree are
- * those of sp_keep_reflectors, fixed, kept, Rx and coef those of sp_rank_fixed. Out: u, A, b. work:
- * sp_cross_work_size doubles; place: n_outer ints. */
-size_t sp_cross_work_size(int largest, int q, int p, int most_meetings);
-sp_status sp_cross_rows(const sp_rows *rows, const int *order, const int *start,
-                        const double *reflectors, const double *Xfree, const sp_fixed *fixed,
-                        const int *kept, const double *Rx, const double *coef, int n_levels,
-                        const int *const *codes, const int *n_nodes, const int *meeting_start,
-                        const int *outer, double *u, double *A, double *b, double *work, int *place,
-                        sp_check check, void *check_data);
+/* The rows and all that was found out about them: order, start, reflectors and Xfree are those of
+ * sp_keep_reflectors, fixed, kept, Rx and coef those of sp_rank_fixed, the rest as above. */
+typedef struct {
+    const sp_rows *rows;
+    const int *order, *start;
+    const double *reflectors, *Xfree;
+    const sp_fixed *fixed;
+    const int *kept;
+    const double *Rx, *coef;
+    int n_levels;
+    const int *const *codes;
+    const int *n_nodes, *meeting_start, *outer;
+} sp_crossed_rows;
+
+/* The rows a second time, for the pieces of sp_crossed. most_meetings: of one unit.
+ * Out: u, A, b, centre, rest, C. work: sp_cross_work_size doubles; level: n_outer ints. */
+size_t sp_cross_work_size(const sp_crossed_rows *in, int largest, int most_meetings);
+sp_status sp_cross_rows(const sp_crossed_rows *in, double *u, double *A, double *b, double *centre,
+                        double *rest, double *C, double *work, int *level, sp_check check,
+                        void *check_data);
 
 /* The counterparts of the routines in reml.h and curvature.h, called by those. G must be positive
  * semidefinite here. */

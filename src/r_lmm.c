@@ -193,13 +193,23 @@ static void put_patterns(SEXP out, int n_units, int n_levels, int q, int d) {
     }
 }
 
-enum { CROSSED_START, CROSSED_OUTER, CROSSED_U, CROSSED_A, CROSSED_B, CROSSED_LENGTH };
+enum {
+    CROSSED_START,
+    CROSSED_OUTER,
+    CROSSED_U,
+    CROSSED_A,
+    CROSSED_B,
+    CROSSED_CENTRE,
+    CROSSED_REST,
+    CROSSED_C,
+    CROSSED_LENGTH
+};
 
 /* The pieces of crossed.h: the outer groupings are those after the first. */
 static void put_crossed(SEXP out, const sp_rows *rows, SEXP groups, const int *n_units, int largest,
                         const sp_fixed *fixed, const int *kept, const double *Rx,
                         const double *coef) {
-    const char *names[] = {"start", "outer", "u", "A", "b", ""};
+    const char *names[] = {"start", "outer", "u", "A", "b", "centre", "rest", "C", ""};
     SEXP crossed = Rf_mkNamed(VECSXP, names);
     SET_VECTOR_ELT(out, RED_CROSSED, crossed);
     size_t n = (size_t)rows->n, m = (size_t)rows->n_units, q = (size_t)rows->q;
@@ -227,13 +237,17 @@ static void put_crossed(SEXP out, const sp_rows *rows, SEXP groups, const int *n
     memcpy(INTEGER(put_ints(crossed, CROSSED_OUTER, (size_t)n_meetings)), outer,
            (size_t)n_meetings * sizeof(int));
     double *u = REAL(put_doubles(crossed, CROSSED_U, q * q * n_meetings));
-    size_t side = q * n_outer;
+    size_t side = q * n_outer, d = (size_t)fixed->rank + 1;
     double *A = REAL(put_doubles(crossed, CROSSED_A, side * side));
-    double *b = REAL(put_doubles(crossed, CROSSED_B, side * (fixed->rank + 1)));
-    stop_on(sp_cross_rows(rows, order, start, reflectors, Xfree, fixed, kept, Rx, coef, n_levels,
-                          codes, n_units + 1, meeting_start, outer, u, A, b,
-                          allocate(sp_cross_work_size(largest, rows->q, rows->p, most)), stamp,
-                          check_interrupt, NULL));
+    double *b = REAL(put_doubles(crossed, CROSSED_B, side * d));
+    double *centre = REAL(put_doubles(crossed, CROSSED_CENTRE, side * d));
+    double *rest = REAL(put_doubles(crossed, CROSSED_REST, side * d));
+    double *C = REAL(put_doubles(crossed, CROSSED_C, sp_packed_size((int)d)));
+    sp_crossed_rows in = {rows, order, start,    reflectors, Xfree,       fixed,         kept,
+                          Rx,   coef,  n_levels, codes,      n_units + 1, meeting_start, outer};
+    stop_on(sp_cross_rows(&in, u, A, b, centre, rest, C,
+                          allocate(sp_cross_work_size(&in, largest, most)), stamp, check_interrupt,
+                          NULL));
 }
 
 /* Nothing is shared on the general path, and there are no cells. */
@@ -385,7 +399,11 @@ static void read_crossed(SEXP list, sp_reduced *data) {
         arg_ints(VECTOR_ELT(list, CROSSED_OUTER), n_meetings, 0, crossed->n_outer - 1, "outer");
     crossed->u = arg_doubles(VECTOR_ELT(list, CROSSED_U), q * q * n_meetings, "u");
     crossed->A = arg_doubles(VECTOR_ELT(list, CROSSED_A), side * side, "A");
-    crossed->b = arg_doubles(VECTOR_ELT(list, CROSSED_B), side * (size_t)data->d, "b");
+    size_t d = (size_t)data->d;
+    crossed->b = arg_doubles(VECTOR_ELT(list, CROSSED_B), side * d, "b");
+    crossed->centre = arg_doubles(VECTOR_ELT(list, CROSSED_CENTRE), side * d, "centre");
+    crossed->rest = arg_doubles(VECTOR_ELT(list, CROSSED_REST), side * d, "rest");
+    crossed->C = arg_doubles(VECTOR_ELT(list, CROSSED_C), sp_packed_size(data->d), "C");
     crossed->check = check_interrupt;
     crossed->check_data = NULL;
     data->crossed = crossed;

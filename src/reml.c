@@ -250,10 +250,8 @@ static void factor_sum(int q, int n, double s, double *B, double *lower) {
     }
 }
 
-/* Ci = inverse Cholesky factor of s I + L G L', L = R F (both q rows), and its log determinant.
- * scratch: two matrices of q x the level's dimension. */
-static sp_status factor_level(int q, const double *R, const sp_model *model, const sp_point *point,
-                              int level, double s, double *Ci, double *log_det, double *scratch) {
+sp_status sp_factor_level(int q, const double *R, const sp_model *model, const sp_point *point,
+                          int level, double s, double *Ci, double *log_det, double *scratch) {
     int ql = model->dim[level];
     double *L = scratch, *B = L + (size_t)q * ql;
     sp_multiply(q, q, ql, R, point->F[level], L);
@@ -282,7 +280,7 @@ static sp_status factor_level(int q, const double *R, const sp_model *model, con
 static sp_status factor_item(const sp_reduced *data, const sp_model *model, const sp_point *point,
                              int item, double *Ci, double *W, double *log_det, double *scratch) {
     int q = data->q;
-    if (factor_level(q, item_R(data, item), model, point, 0, point->s, Ci, log_det, scratch)) {
+    if (sp_factor_level(q, item_R(data, item), model, point, 0, point->s, Ci, log_det, scratch)) {
         return SP_SINGULAR;
     }
     sp_multiply_tn(q, q, q, Ci, Ci, W);
@@ -407,7 +405,7 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
     double *rows = CR + mm, *along = rows + qd;
 
     double log_det;
-    if (factor_level(q, Rn, model, point, level, 1.0, Cn, &log_det, L)) {
+    if (sp_factor_level(q, Rn, model, point, level, 1.0, Cn, &log_det, L)) {
         return SP_SINGULAR;
     }
     value->log_det_v += log_det;

@@ -103,6 +103,11 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
                               int reml, sp_reml_work *work, const sp_value *value,
                               sp_derivatives *out);
 
+/* Ci = inverse Cholesky factor (q x q) of s I + L G L', L = R F at a level, and its log
+ * determinant. scratch: two matrices of q x the level's dimension. */
+sp_status sp_factor_level(int q, const double *R, const sp_model *model, const sp_point *point,
+                          int level, double s, double *Ci, double *log_det, double *scratch);
+
 /* What both paths end with. root and the parts of the criterion that concern X, from the packed
  * [X y]'V^-1[X y]; full: d x d, C: p x p workspace. */
 sp_status sp_solve_fixed(int p, const double *cv, double *full, double *C, sp_value *value);

@@ -57,6 +57,18 @@ test_that("nested groupings give the same on both paths", {
   expect_equal(general$parameters, nested$parameters, tolerance = tol$varcomp)
 })
 
+test_that("large effects do not take the digits of the rest with them", {
+  design <- reference_design(rep(c(4, 6, 1, 3), 6), q = 2, p = 3, seed = 37, therapists = 4)
+  design$y <- design$y + 1e5 * c(-1.3, 0.4, 2.1, -0.6)[design$groups[[2]]]
+  blocks <- list(core_block(1L), core_block(1L, 2L))
+  parameters <- c(1.1, 1e10, 0.7)
+  nested <- evaluate_reduced(core_reduced(design), blocks, parameters, TRUE)
+  design$crossed <- TRUE
+  general <- evaluate_reduced(core_reduced(design), blocks, parameters, TRUE)
+  expect_lt(abs(general$criterion - nested$criterion), 1e-6)
+  expect_lt(apart(general$beta, nested$beta), tol$criterion)
+})
+
 test_that("Penicillin has the criterion lme4 publishes and lmerTest's inference", {
   skip_if_not_installed("lmerTest")
   data <- lme4::Penicillin
