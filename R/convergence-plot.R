@@ -38,6 +38,7 @@ plot.samepage_convergence <- function(x, what = c("dyads", "scores"), dyads = 12
     stop_samepage("scores", "`x` must have at least one dyad; it has no rows.")
   }
   shown <- if ("dyads" %in% what) dyads_to_show(x, dyads) else integer()
+  check_room(length(shown))
   panels <- lapply(shown, dyad_sessions, x = x, series = sessions_by_dyad(x))
   old <- graphics::par(no.readonly = TRUE)
   on.exit(graphics::par(old))
@@ -65,6 +66,21 @@ check_what <- function(what, call = rlang::caller_env()) {
     )
   }
   what
+}
+
+# The most panels that a page can hold and an eye can take in.
+check_room <- function(panels, most = 150L, call = rlang::caller_env()) {
+  if (panels > most) {
+    stop_samepage(
+      "argument",
+      c(
+        paste0("One picture shows at most ", most, " dyads."),
+        x = paste0("Asked for: ", format_count(panels), "."),
+        i = "Give `dyads` a smaller number, or some ids at a time."
+      ),
+      call = call
+    )
+  }
 }
 
 # Rows of the scores, in the order of their convergence.
@@ -159,7 +175,7 @@ lay_out <- function(panels, histograms) {
   if (histograms > 0L) {
     cells <- last + rep(seq_len(histograms), each = width / histograms)
     page <- rbind(page, c(0L, cells))
-    heights <- c(heights, if (rows > 2L) "1.6" else "1")
+    heights <- c(heights, format(max(1, rows / 2)))
   }
   graphics::layout(page, widths = c(graphics::lcm(1.1), rep("1", width)), heights = heights)
   columns
@@ -202,8 +218,7 @@ draw_dyads <- function(panels, x, shown, columns, col, ...) {
     if (i + columns > length(panels)) {
       graphics::axis(1, col = NA, col.ticks = "grey60", padj = -0.6)
     }
-    graphics::mtext(panels[[i]]$dyad[1L], adj = 0, line = 0.2, cex = 0.6, font = 2)
-    graphics::mtext(scores[i], adj = 1, line = 0.2, cex = 0.6)
+    label_panel(panels[[i]]$dyad[1L], scores[i])
   }
   draw_strip(labels$xlab)
 }
@@ -219,6 +234,17 @@ draw_panel <- function(panel, raters, col, pch) {
     graphics::lines(own$time, own$rating, col = col[k], lwd = 0.7)
     graphics::points(own$time, own$rating, col = col[k], pch = pch[k], cex = 0.7)
     graphics::lines(own$time, own$fitted, col = col[k], lwd = 2.5)
+  }
+}
+
+# The score is left out where it would run into the id.
+label_panel <- function(id, score) {
+  graphics::mtext(id, adj = 0, line = 0.2, cex = 0.6, font = 2)
+  # mtext() takes cex as it is, strwidth() times par("cex").
+  own <- 0.6 / graphics::par("cex")
+  width <- graphics::strwidth(paste0(id, "00", score), "inches", cex = own, font = 2)
+  if (width <= graphics::par("pin")[1L]) {
+    graphics::mtext(score, adj = 1, line = 0.2, cex = 0.6)
   }
 }
 

@@ -208,11 +208,14 @@ test_that("plot() leaves the device as it was", {
 
 test_that("plot() refuses what it cannot show", {
   scores <- scores_of()
+  many <- data.frame(dyad = rep(1:200, each = 3L), session = 1:3, p = sin(1:600), q = cos(1:600))
+  many <- convergence(formula, many)
   expect_snapshot(error = TRUE, {
     plot(scores, what = "lines")
     plot(scores, dyads = "99")
     plot(scores, dyads = 0)
     plot(scores, dyads = NULL)
     plot(scores[0, ])
+    plot(many, dyads = 200)
   })
 })
