@@ -139,8 +139,9 @@ definitions <- c("fitted", "absolute", "signed", "toward_zero", "squared")
 #'   `definition`, `per`, `course` (the time range), `transform`, `shift`,
 #'   `early`, `early_discrepancy`, `window`, `reliability` (see
 #'   [reliability()]), `score_variance`, `counts` and, for
-#'   [plot()][plot.samepage_convergence], the `sessions` that were scored. Rows taken with `[` keep them; a selection of
-#'   columns, or rows bound together, is a plain data frame.
+#'   [plot()][plot.samepage_convergence], the `sessions` that were scored. Rows
+#'   taken with `[` keep them; a selection of columns, or rows bound together, is
+#'   a plain data frame.
 #' @family scores
 #' @references Leone, F. C., Nelson, L. S., & Nottingham, R. B. (1961). The folded
 #'   normal distribution. *Technometrics, 3*(4), 543-550. \doi{10.2307/1266560}
