@@ -1181,7 +1181,7 @@ sp_status sp_crossed_curvature(const sp_reduced *data, const sp_model *model, co
                                const double *weights, double *packed) {
     system o;
     carve(data, model, memory, &o);
-    size_t N = o.N, d = (size_t)data->d;
+    size_t d = (size_t)data->d;
     memset(packed, 0, sp_packed_size(data->d) * sizeof(double));
     double *P = o.P;
     sp_status status = set_shrink(data, &o);
