@@ -165,11 +165,11 @@ clang_format_files() {
 # The SEXP layer with R's headers, all warnings on. R's own registration casts function pointers.
 sexp_layer_compiles() {
     code=0
-    for file in "$root"/src/r_*.c "$root"/src/init.c; do
-        [ -e "$file" ] || continue
+    for standard in c99 c17 c2x; do
         # shellcheck disable=SC2046
-        gcc -std=c17 -fsyntax-only -Wall -Wextra -Wpedantic -Wstrict-prototypes -Wno-cast-function-type \
-            -Werror $(R CMD config --cppflags) "$file" || code=1
+        gcc -std=$standard -fsyntax-only -Wall -Wextra -Wpedantic -Wstrict-prototypes \
+            -Wno-cast-function-type -Werror $(R CMD config --cppflags) \
+            "$root"/src/r_*.c "$root"/src/init.c || code=1
     done
     return "$code"
 }
@@ -189,7 +189,7 @@ run_static() {
     else
         skips "C sources are formatted" "clang-format is not installed"
     fi
-    try "SEXP layer compiles without warnings" sexp_layer_compiles
+    try "SEXP layer compiles as C99, C17 and C23 without warnings" sexp_layer_compiles
 }
 
 # c: the core without R ----------------------------------------------------------------------
