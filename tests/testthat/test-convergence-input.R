@@ -144,10 +144,10 @@ test_that("rows without id or time and empty sessions are counted", {
   data$patient[c(5, 100)] <- NA
   data$session[c(30, 31, 32)] <- NA
   data$wai_patient[200] <- data$wai_therapist[200] <- NA
-  expect_message(
+  suppressMessages(expect_message(
     scores <- convergence(formula, data), "2 rows without `patient`, 3 rows without `session`",
     class = "samepage_message_rows_dropped"
-  )
+  ))
   counts <- as.list(attr(scores, "counts"))
   expect_identical(counts$rows, nrow(study1))
   expect_identical(c(counts$rows_no_id, counts$rows_no_time), c(2L, 3L))
