@@ -361,6 +361,35 @@ static void face(void) {
             memcmp(redundant, expected, sizeof expected) == 0);
     reduced_free(&c);
 
+    /* A variance of zero in a 2 x 2 matrix and no gradient: the face has the other variance, the
+     * covariance and s for coordinates, so it is the inverse of their information, and the zero
+     * does not vary. */
+    const double information[16] = {5.0, 1.5, 0.7, 0.4, 1.5, 3.0,  0.9, -0.6,
+                                    0.7, 0.9, 2.0, 0.3, 0.4, -0.6, 0.3, 7.0};
+    const double zero_variance[4] = {2.25, 0.0, 0.0, 0.0}, flat[4] = {0.0, 0.0, 0.0, 0.0};
+    const int unit_level[1] = {0}, two[1] = {2}, active[3] = {0, 1, 3};
+    const sp_blocks pair = {1, unit_level, two, columns_01};
+    double three[9], inverse[9], plain[16] = {0.0}, around[16], room[128];
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 3; j++) {
+            three[i + 3 * j] = information[active[i] + 4 * active[j]];
+        }
+    }
+    dense_inverse(3, three, inverse);
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 3; j++) {
+            plain[active[i] + 4 * active[j]] = inverse[i + 3 * j];
+        }
+    }
+    const int of_rank_one[1] = {1};
+    ct_int("a variance of zero beside another",
+           sp_face_covariance(&pair, 4, zero_variance, of_rank_one, flat, information, room, around,
+                              redundant),
+           0);
+    ct_near_all("  the others vary as without it", 16, around, plain, 1e-13);
+    ct_true("  and it does not", !redundant[0] && !redundant[1] && redundant[2] && !redundant[3]);
+    ct_true("  the work fits", sp_face_work_size(4, 4) <= 128);
+
     /* No information on a parameter: it is undetermined, the others have their covariance. */
     const double observed[4] = {4.0, 0.0, 0.0, 0.0}, one = 2.0, gradient[2] = {0.0, 0.0};
     const int level[1] = {0}, size[1] = {1};
