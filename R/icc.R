@@ -175,6 +175,9 @@ share_of_total <- function(fit, map, sums, level) {
 #' @export
 print.samepage_icc <- function(x, digits = 3L, ...) {
   check_no_dots(...)
+  if (!is_whole(x, c("group", "n_units", "variance", "vpc_high", "icc_high"))) {
+    return(print_as_plain(x))
+  }
   percent <- paste0(format(100 * attr(x, "level")), "% CI")
   cat("Variance partition of what the fixed effects leave")
   if (nzchar(attr(x, "at"))) {
@@ -210,5 +213,15 @@ print.samepage_icc <- function(x, digits = 3L, ...) {
     },
     sep = "\n"
   )
+  invisible(x)
+}
+
+# A result from which columns were taken is printed as the data frame it is.
+is_whole <- function(x, columns) {
+  all(columns %in% names(x))
+}
+
+print_as_plain <- function(x) {
+  print(structure(as.list(x), class = "data.frame", row.names = attr(x, "row.names")))
   invisible(x)
 }

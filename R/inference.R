@@ -108,6 +108,12 @@ combine_df <- function(df) {
 
 #' Covariance matrix of the fixed effects
 #'
+#' Kenward and Roger's adjustment takes the covariance of the covariance parameters from the
+#' information that the fit's `information` names. Where the fit lies on a boundary, the
+#' expected information is inverted as if it did not, which is what pbkrtest does and can give
+#' few degrees of freedom; the observed one is that of the parameters which the boundary
+#' leaves.
+#'
 #' @param object A fit of [lmm()].
 #' @param adjusted Whether to return Kenward and Roger's adjusted covariance
 #'   matrix. Default: when the fit's `df` is `"kenward-roger"`.

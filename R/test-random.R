@@ -300,6 +300,9 @@ simulated_p <- function(fit, reduction, core, statistic, nsim, seed) {
 #' @export
 print.samepage_random_tests <- function(x, ...) {
   check_no_dots(...)
+  if (!is_whole(x, c("m2ll", "statistic", "df", "p.value", "p.naive", "mixture", "boundary"))) {
+    return(print_as_plain(x))
+  }
   reml <- attr(x, "method") == "REML"
   cat(
     "Tests of random effects by ", if (reml) "restricted " else "", "likelihood ratio\n",

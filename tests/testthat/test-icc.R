@@ -93,3 +93,13 @@ test_that("a variance of zero has no interval", {
     icc(lmm(distance ~ age + (age | Subject), data = nlme::Orthodont), list(age = 14))
   })
 })
+
+test_that("columns taken out print as a data frame", {
+  table <- icc(lmm(distance ~ age + (1 | Subject), data = nlme::Orthodont))
+  shown <- utils::capture.output(print(table[c("group", "vpc")]))
+  expect_identical(shown, utils::capture.output(print(data.frame(
+    group = table$group, vpc = table$vpc
+  ))))
+  tests <- test_random(lmm(distance ~ age + (1 | Subject), data = nlme::Orthodont))
+  expect_match(utils::capture.output(print(tests["p.value"]))[1], "p.value")
+})
