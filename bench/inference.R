@@ -1,6 +1,6 @@
 # Tests and intervals side by side with SPSS, SAS, lmerTest and pbkrtest: prints the largest
 # relative difference per data set and quantity. Run from the root of the repository:
-#   SAMEPAGE_SHARED=<folder> Rscript bench/inference.R
+#   SAMEPAGE_SHARED=<folder> Rscript bench/inference.R [number of random designs]
 # Peers are fitted as tightly as lme4 can; what differs by less than 1e-5 is its distance
 # from the optimum.
 
@@ -29,3 +29,49 @@ show(
   "lmerTest and pbkrtest, optima on a boundary (relative difference)",
   lapply(boundary_cases(), inference_differences)
 )
+
+# Random designs of two and three levels, boundaries as they come. Where lmer() ends above
+# us it is no reference: counted and left out.
+random_case <- function(seed) {
+  set.seed(seed)
+  m <- sample(8:30, 1)
+  unit <- rep(seq_len(m), sample(2:7, m, TRUE))
+  n <- length(unit)
+  data <- data.frame(
+    unit, outer = (unit - 1) %/% sample(2:4, 1), t = stats::ave(unit, unit, FUN = seq_along),
+    x = stats::rnorm(n), a = factor(sample(letters[1:3], m, TRUE, c(3, 2, 1))[unit])
+  )
+  sd <- sample(c(0, 0.3, 1, 3), 3, TRUE)
+  data$y <- stats::rnorm(n) + sd[1] * stats::rnorm(m)[unit] +
+    sd[2] * stats::rnorm(m)[unit] * data$t + sd[3] * stats::rnorm(m)[data$outer + 1]
+  right <- sample(c(
+    "(1 | unit)", "(t | unit)", "(t || unit)", "(1 | unit) + (1 | outer)",
+    "(t | unit) + (1 | outer)"
+  ), 1)
+  fixed <- sample(c("x", "a + t", "a * t + x", "x * t"), 1)
+  list(formula = stats::as.formula(paste("y ~", fixed, "+", right)), data = data)
+}
+
+n_designs <- c(as.numeric(commandArgs(TRUE)), 100)[1]
+apart <- t(vapply(seq_len(n_designs), function(seed) {
+  case <- random_case(seed)
+  found <- tryCatch(suppressWarnings(inference_differences(case)), error = function(e) NULL)
+  status <- tryCatch(
+    match(fit_status(suppressMessages(lmm(case$formula, case$data)))$status, c("ok", "boundary")),
+    error = function(e) NA
+  )
+  if (is.null(found)) rep(NA_real_, 17L) else c(found, status)
+}, numeric(17)))
+colnames(apart) <- c(names(inference_differences(random_case(1))), "status")
+above <- apart[, "criterion"] < -1e-8
+used <- which(!above)
+cat(
+  "\n", n_designs, " random designs: ", sum(apart[used, "status"] == 2), " on a boundary, ",
+  sum(above, na.rm = TRUE), " where lmer() ended above, ", sum(is.na(above)),
+  " that one of the two refused\n",
+  sep = ""
+)
+show("quantiles over designs (relative difference)", lapply(
+  c(median = 0.5, `95 %` = 0.95, largest = 1),
+  function(p) apply(apart[used, -17], 2, stats::quantile, p, na.rm = TRUE)
+))
