@@ -27,13 +27,15 @@ double sp_criterion(const sp_reduced *data, const sp_units *units, int reml, dou
 
 size_t sp_results_work_size(const sp_reduced *data, const sp_model *model);
 
-/* Everything at given parameters (user's units: G block after block, size x size, and s). */
+/* Everything at given parameters (user's units: G block after block, size x size, and s).
+ * memory: sp_results_work_size doubles. Status: that of sp_reml_value; out is filled when SP_OK. */
 sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
                         const sp_units *units, int reml, const double *G, double s, double *memory,
                         sp_results *out);
 
 /* Predictions of the random effects of one level at given parameters (user's units): mean
- * (q_l x groups) and variance (q_l x q_l x groups, or NULL). Same workspace. */
+ * (q_l x groups) and variance (q_l x q_l x groups, or NULL), given the parameters and beta:
+ * G Z'V^-1 (y - X beta) and G - G Z'V^-1 Z G. Workspace and status as for sp_results_at. */
 sp_status sp_ranef_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
                       const sp_units *units, const double *G, double s, int level, double *memory,
                       double *mean, double *variance);
@@ -41,13 +43,14 @@ sp_status sp_ranef_at(const sp_reduced *data, const sp_model *model, const sp_bl
 size_t sp_adjustment_work_size(const sp_reduced *data, const sp_model *model);
 
 /* What Kenward and Roger add to vcov (p x p, user's units) at given parameters, when the covariance
- * of the estimated parameters is W (k x k, user's units): 2 Phi [sum W_rs (Q_rs - P_r Phi P_s)]
- * Phi.
- */
+ * of the estimated parameters is W (k x k, symmetric and finite, user's units):
+ * 2 Phi [sum W_rs (Q_rs - P_r Phi P_s)] Phi (Kenward and Roger 1997, doi.org/10.2307/2533558).
+ * memory: sp_adjustment_work_size doubles. Status: that of sp_reml_value, or SP_LAPACK. */
 sp_status sp_adjustment_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
                            const sp_units *units, const double *G, double s, const double *W,
                            double *memory, double *adjustment);
 
+/* Doubles of workspace; n_squares: sum over the blocks of size times size. */
 size_t sp_face_work_size(int k, int n_squares);
 
 /* Covariance (k x k) of the estimated parameters: inverse observed information on the active face,

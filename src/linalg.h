@@ -24,7 +24,8 @@ void sp_multiply_nt(int m, int n, int r, const double *A, const double *B, doubl
  * or the 1-based column where A was found not positive definite. */
 int sp_cholesky(int n, double *A);
 
-/* Inverse of the lower triangular n x n matrix L, in place. */
+/* Inverse of the lower triangular n x n matrix L, in place. Precondition: no zero on its diagonal.
+ */
 void sp_invert_lower(int n, double *L);
 
 /* Solves M X = B for n x r right-hand sides, LU with partial pivoting; both are overwritten (M by
@@ -40,7 +41,7 @@ int sp_eigen(int n, double *A, double *w, double *work);
  * left vectors, V' is not formed. work: 8 n doubles. Returns LAPACK's info. */
 int sp_left_svd(int n, double *A, double *s, double *U, double *work);
 
-/* packed += alpha u u'. */
+/* packed += alpha u u', u of length d. */
 void sp_add_outer(int d, double alpha, const double *u, double *packed);
 
 /* packed += alpha (u v' + v u'). */
@@ -49,6 +50,7 @@ void sp_add_outer_sym(int d, double alpha, const double *u, const double *v, dou
 /* Full symmetric d x d matrix from its packed form. */
 void sp_unpack(int d, const double *packed, double *full);
 
+/* x'y; zero when n is. */
 double sp_dot(size_t n, const double *x, const double *y);
 
 /* y += alpha x. */

@@ -1,5 +1,4 @@
-/* Step 1 of the fit: the rows are read once, dyad by dyad, and never again. Equation numbers refer
- * to the methods vignette.
+/* Step 1 of the fit: the rows are read once, dyad by dyad, and never again.
  *
  * Unit = group of the innermost level (a dyad). Per unit, Householder QR of its random-effects
  * design Z_i, applied to [Z_i X_i y_i], leaves
@@ -27,10 +26,11 @@ typedef struct {
 size_t sp_reduce_work_size(int p, int q, int largest);
 size_t sp_reduce_iwork_size(int n, int n_units, int largest);
 
-/* Number of rows of the largest unit. count: n_units ints, filled. */
+/* Number of rows of the largest unit. count: n_units ints, filled with the rows of each.
+ * Precondition: every unit[i] within 1..n_units. */
 int sp_largest_unit(int n, int n_units, const int *unit, int *count);
 
-/* Reads the rows, d = p + 1.
+/* Reads the rows, d = p + 1. Preconditions: q >= 1, and those of sp_rows.
  * Out: R     q * q per unit
  *      a     q rows of length d per unit (row after row)
  *      Rfree d x d upper triangular: factor of the rows free of Z
@@ -55,7 +55,8 @@ sp_status sp_keep_reflectors(const sp_rows *rows, int *order, int *start, double
                              double *Xfree, double *work, int *held, sp_check check,
                              void *check_data);
 
-/* Applies one unit's reflections to a column x of length n_rows. */
+/* Applies one unit's reflections (n_rows * q + 2 q doubles, as sp_keep_reflectors left them) to a
+ * column x of length n_rows: x <- Q'x. */
 void sp_reflect(int n_rows, int q, const double *reflectors, double *x);
 
 /* What the fixed design turned out to be. */
@@ -71,13 +72,14 @@ typedef struct {
  *      Rx      rank x rank upper triangular factor of the kept columns
  *      coef    rank: coefficients of y on the orthonormal columns X Rx^-1
  *      alias   p x p: column j holds, for the j-th aliased column, its coefficients on the kept
- *              columns (user's scale, first `rank` entries) */
+ *              columns (user's scale, first `rank` entries)
+ * Precondition: Rfull finite. Rank 0 and n <= rank are answers. */
 void sp_rank_fixed(int n, int p, double tolerance, double *Rfull, int *kept, double *Rx,
                    double *coef, double *alias, sp_fixed *fixed);
 
 /* Rewrites n_rows row vectors of length p + 1 (kept columns of X, then y) in the orthonormal basis:
  * X Rx^-1, and y minus its least-squares fit, over y_scale. Rows shrink to length rank + 1 and move
- * up, so the result is contiguous. */
+ * up, so the result is contiguous. fixed, kept, Rx, coef: as sp_rank_fixed left them. */
 void sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *kept,
                        const double *Rx, const double *coef, double *rows);
 

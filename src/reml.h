@@ -6,7 +6,17 @@
  * linear in them; a singular G_l is an ordinary point.
  *
  * Level 0 are the units (dyads); a group of a higher level is a "node". All that a node needs of
- * its members are sums of small matrices, so the same step serves any number of nested levels. */
+ * its members are sums of small matrices, so the same step serves any number of nested levels.
+ *
+ * With D_r the derivative of V in parameter r (V is linear, so D_r is constant), X for [X y] where
+ * rho follows, Phi = (X'V^-1 X)^-1 and rho = (-beta, 1):
+ *   P_r  = X'V^-1 D_r V^-1 X,  Q_rs = X'V^-1 D_r V^-1 D_s V^-1 X,  T_rs = tr(V^-1 D_r V^-1 D_s)
+ *   -2 log L      log|V| + rho'X'V^-1 X rho + n log 2pi, for REML + log|X'V^-1 X| - p log 2pi
+ *   its gradient  tr(V^-1 D_r) - rho'P_r rho, for REML - tr(Phi P_r)
+ *   expected      [T_rs - 2 tr(Phi Q_rs) + tr(Phi P_r Phi P_s)] / 2, for ML T_rs / 2
+ *   average       [rho'Q_rs rho - v_r'Phi v_s] / 2, v_r the part of P_r rho that belongs to X
+ *   observed      2 average - expected
+ * (Gilmour, Thompson and Cullis 1995, doi.org/10.2307/2533274, for the average.) */
 #ifndef SAMEPAGE_REML_H
 #define SAMEPAGE_REML_H
 
@@ -64,8 +74,8 @@ typedef struct {
     double *root;     /* d x d: columns 1..p a root of Phi = (X'V^-1 X)^-1, column d = rho */
 } sp_value;
 
-/* Derivatives with respect to the k parameters (n_par, or n_par + 1 with s). P_r and Q_rs are
- * those of the methods vignette, in the coordinates of `root`. */
+/* Derivatives with respect to the k parameters (n_par, or n_par + 1 with s), P_r in the coordinates
+ * of `root`. */
 typedef struct {
     int k;
     double *trace;    /* k: tr(V^-1 D_r) */
@@ -94,11 +104,16 @@ size_t sp_reml_work_size(const sp_reduced *data, const sp_model *model);
 void sp_reml_work_init(const sp_reduced *data, const sp_model *model, double *memory,
                        sp_reml_work *work);
 
-/* Criterion's parts at a point. SP_SINGULAR when V is not positive definite there. */
+/* Criterion's parts at a point.
+ * In: data, model, point. Out: value, whose root (d x d) is the caller's; work keeps what the
+ * derivatives and predictions need.
+ * Status: SP_OK; SP_SINGULAR when V, or X'V^-1 X, is not positive definite there or nothing of y is
+ * left over; SP_NOT_FINITE when a part of the criterion is not finite. */
 sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_point *point,
                         sp_reml_work *work, sp_value *value);
 
-/* Derivatives at the point of the last sp_reml_value (whose work and value they read). */
+/* Derivatives at the point of the last sp_reml_value, whose work and value they read. out->k says
+ * whether s is one of the parameters. Status: SP_OK. */
 sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, const sp_point *point,
                               int reml, sp_reml_work *work, const sp_value *value,
                               sp_derivatives *out);
