@@ -3,38 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-void sp_multiply(int m, int n, int r, const double *A, const double *B, double *C) {
-    for (int k = 0; k < r; k++) {
-        for (int i = 0; i < m; i++) {
-            double sum = 0.0;
-            for (int j = 0; j < n; j++) {
-                sum += A[i + (size_t)m * j] * B[j + (size_t)n * k];
-            }
-            C[i + (size_t)m * k] = sum;
-        }
-    }
-}
-
-void sp_multiply_tn(int m, int n, int r, const double *A, const double *B, double *C) {
-    for (int k = 0; k < r; k++) {
-        for (int i = 0; i < m; i++) {
-            C[i + (size_t)m * k] = sp_dot((size_t)n, A + (size_t)n * i, B + (size_t)n * k);
-        }
-    }
-}
-
-void sp_multiply_nt(int m, int n, int r, const double *A, const double *B, double *C) {
-    for (int k = 0; k < r; k++) {
-        for (int i = 0; i < m; i++) {
-            double sum = 0.0;
-            for (int j = 0; j < n; j++) {
-                sum += A[i + (size_t)m * j] * B[k + (size_t)r * j];
-            }
-            C[i + (size_t)m * k] = sum;
-        }
-    }
-}
-
 int sp_cholesky(int n, double *A) {
     for (int j = 0; j < n; j++) {
         double *col = A + (size_t)n * j;
@@ -166,19 +134,5 @@ void sp_unpack(int d, const double *packed, double *full) {
             full[j + (size_t)d * k] = *packed;
             full[k + (size_t)d * j] = *packed++;
         }
-    }
-}
-
-double sp_dot(size_t n, const double *x, const double *y) {
-    double sum = 0.0;
-    for (size_t i = 0; i < n; i++) {
-        sum += x[i] * y[i];
-    }
-    return sum;
-}
-
-void sp_axpy(size_t n, double alpha, const double *x, double *y) {
-    for (size_t i = 0; i < n; i++) {
-        y[i] += alpha * x[i];
     }
 }

@@ -11,14 +11,66 @@ static inline size_t sp_packed_size(int d) {
     return (size_t)d * (size_t)(d + 1) / 2;
 }
 
+/* Inline, because most calls are on two or three elements. */
+/* x'y; zero when n is. */
+static inline double sp_dot(size_t n, const double *x, const double *y) {
+    double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        a += x[i] * y[i];
+        b += x[i + 1] * y[i + 1];
+        c += x[i + 2] * y[i + 2];
+        d += x[i + 3] * y[i + 3];
+    }
+    for (; i < n; i++) {
+        a += x[i] * y[i];
+    }
+    return (a + b) + (c + d);
+}
+
+/* y += alpha x. */
+static inline void sp_axpy(size_t n, double alpha, const double *restrict x, double *restrict y) {
+    for (size_t i = 0; i < n; i++) {
+        y[i] += alpha * x[i];
+    }
+}
+
 /* C = A B; A is m x n, B is n x r, C is m x r. */
-void sp_multiply(int m, int n, int r, const double *A, const double *B, double *C);
+static inline void sp_multiply(int m, int n, int r, const double *A, const double *B, double *C) {
+    for (int k = 0; k < r; k++) {
+        for (int i = 0; i < m; i++) {
+            double sum = 0.0;
+            for (int j = 0; j < n; j++) {
+                sum += A[i + (size_t)m * j] * B[j + (size_t)n * k];
+            }
+            C[i + (size_t)m * k] = sum;
+        }
+    }
+}
 
 /* C = A' B; A is n x m, B is n x r, C is m x r. */
-void sp_multiply_tn(int m, int n, int r, const double *A, const double *B, double *C);
+static inline void sp_multiply_tn(int m, int n, int r, const double *A, const double *B,
+                                  double *C) {
+    for (int k = 0; k < r; k++) {
+        for (int i = 0; i < m; i++) {
+            C[i + (size_t)m * k] = sp_dot((size_t)n, A + (size_t)n * i, B + (size_t)n * k);
+        }
+    }
+}
 
 /* C = A B'; A is m x n, B is r x n, C is m x r. */
-void sp_multiply_nt(int m, int n, int r, const double *A, const double *B, double *C);
+static inline void sp_multiply_nt(int m, int n, int r, const double *A, const double *B,
+                                  double *C) {
+    for (int k = 0; k < r; k++) {
+        for (int i = 0; i < m; i++) {
+            double sum = 0.0;
+            for (int j = 0; j < n; j++) {
+                sum += A[i + (size_t)m * j] * B[k + (size_t)r * j];
+            }
+            C[i + (size_t)m * k] = sum;
+        }
+    }
+}
 
 /* Lower Cholesky factor of the n x n matrix A, in place (upper triangle set to zero). Returns 0,
  * or the 1-based column where A was found not positive definite. */
@@ -49,11 +101,5 @@ void sp_add_outer_sym(int d, double alpha, const double *u, const double *v, dou
 
 /* Full symmetric d x d matrix from its packed form. */
 void sp_unpack(int d, const double *packed, double *full);
-
-/* x'y; zero when n is. */
-double sp_dot(size_t n, const double *x, const double *y);
-
-/* y += alpha x. */
-void sp_axpy(size_t n, double alpha, const double *x, double *y);
 
 #endif

@@ -242,8 +242,35 @@ static double noise_of(const search *o) {
     return 16.0 * DBL_EPSILON * (fabs(o->value.log_det_v) + fabs(o->value.log_det_x) + degrees(o));
 }
 
+/* Whether some random effect is so large that s is nothing beside it. Where fixed and random
+ * effects fit every row the optimum may lie at s = 0; what is left of s in double precision then is
+ * noise. */
+static int exceeds_precision(const search *o) {
+    const double largest = 1e7; /* standard deviations relative to the residual's */
+    const double *l = o->l;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b], level = o->blocks->level[b];
+        size_t offset = (size_t)sp_block_offset(o->blocks, b), dim = (size_t)o->model->dim[level];
+        for (int i = 0; i < n; i++) {
+            double square = 0.0;
+            for (int j = 0; j < n; j++) {
+                double element = o->root[level][offset + i + dim * (offset + j)];
+                square += element * element;
+            }
+            if (sqrt(square) * fmax(l[i], 1.0) > largest) {
+                return 1;
+            }
+        }
+        l += n;
+    }
+    return 0;
+}
+
 /* The criterion with s profiled out, at the present F and G; infinite outside the domain. */
 static double evaluate(search *o) {
+    if (exceeds_precision(o)) {
+        return INFINITY;
+    }
     sp_point point;
     for (int l = 0; l < o->model->n_levels; l++) {
         point.F[l] = o->F[l];
