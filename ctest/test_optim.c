@@ -240,6 +240,22 @@ static void balanced_nested(void) {
                 (const double[]){(msu - mse) / 4, (msg - msu) / 12, mse}, 1e-5);
     reduced_free(&f.c);
 
+    /* Groups a hundred thousand times as far apart: what is within them is estimated all the same.
+     */
+    for (int i = 0; i < m.n; i++) {
+        m.y[i] += 1e5 * effect[m.group[1][i]];
+    }
+    groups = one_way(&m, 1);
+    fit(&m, 1, &usual, NULL, NULL, &f);
+    ct_int("groups far apart", f.optimum.fit, SP_FIT_OK);
+    ct_near_all("  what is within them", 2, (const double[]){f.parameters[0], f.parameters[2]},
+                (const double[]){(msu - mse) / 4, mse}, 1e-5);
+    ct_near("  and between them", f.parameters[1] / ((groups.between / 7 - msu) / 12), 1.0, 1e-5);
+    reduced_free(&f.c);
+    for (int i = 0; i < m.n; i++) {
+        m.y[i] -= 1e5 * effect[m.group[1][i]];
+    }
+
     /* No differences between groups left: their variance is zero, the units' is
      * (SSU + SSG) / 23. */
     double mean[9] = {0.0};
@@ -425,6 +441,57 @@ static void unbalanced(void) {
     dense_free_model(&m);
 }
 
+/* A wrong derivative or a lost basis still ends at the optimum, only late: evaluations are counted
+ * on designs of several shapes, scales and blocks. Two to ten are usual. */
+static void straight_there(void) {
+    enum { DESIGNS = 40, UNITS = 16 };
+    int worst = 0, failed = 0, sum = 0;
+    for (int design = 0; design < DESIGNS; design++) {
+        int sizes[UNITS];
+        uint64_t seed = 700 + (uint64_t)design;
+        for (int u = 0; u < UNITS; u++) {
+            sizes[u] = 4 + (int)(3 * (dense_random(&seed) + 1));
+        }
+        dense_model m = dense_example(UNITS, sizes, 3, 3, 1 + design % 2, design % 3, 0, seed);
+        const int first = design % 4;
+        if (first > 0) {
+            dense_add_block(&m, 0, first, columns_012);
+        }
+        if (first < 3 && design % 5) {
+            dense_add_block(&m, 0, 3 - first, columns_012 + first);
+        }
+        if (m.n_blocks == 0 || design % 2) {
+            dense_add_block(&m, design % 2, 1, column_0);
+        }
+        const double scale = pow(10.0, design % 9 - 4);
+        double effect[3 * UNITS + 7];
+        for (int i = 0; i < 3 * UNITS + 7; i++) {
+            effect[i] = 3 * dense_random(&seed);
+        }
+        for (int i = 0; i < m.n; i++) {
+            int u = m.group[0][i] - 1;
+            m.y[i] += effect[3 * UNITS + (m.n_levels > 1 ? m.group[1][i] : 0)];
+            for (int c = 0; c < 3; c++) {
+                m.y[i] += effect[3 * u + c] * m.Z[i + m.n * c];
+            }
+            m.y[i] *= scale;
+        }
+        sp_control control = usual;
+        control.few_units = 0;
+        fitted f;
+        fit(&m, 1, &control, NULL, NULL, &f);
+        failed += f.optimum.fit == SP_FIT_FAILED;
+        worst = f.optimum.evaluations > worst ? f.optimum.evaluations : worst;
+        sum += f.optimum.evaluations;
+        reduced_free(&f.c);
+        dense_free_model(&m);
+    }
+    printf("# evaluations: %d at most, %.1f on average\n", worst, (double)sum / DESIGNS);
+    ct_int("no design fails", failed, 0);
+    ct_true("none takes long", worst <= 16);
+    ct_true("few on average", sum <= 10 * DESIGNS);
+}
+
 /* ---- statuses ------------------------------------------------------------------------------- */
 
 static int stop_at(void *left) {
@@ -494,6 +561,7 @@ int main(void) {
     balanced_growth(2, 84);
     balanced_growth(3, 85);
     unbalanced();
+    straight_there();
     statuses();
     return ct_end();
 }

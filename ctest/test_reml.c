@@ -4,7 +4,7 @@
 #include "reduced.h"
 #include "reml.h"
 
-enum { MAX_PAR = 16, MAX_WIDTH = 6 };
+enum { MAX_PAR = 32, MAX_WIDTH = 6 };
 
 /* ---- set-up --------------------------------------------------------------------------------- */
 
@@ -453,6 +453,68 @@ static void dense_designs(void) {
     dense_free_model(&m);
 }
 
+/* Designs of any shape: levels, widths, blocks, unit sizes, shared visits and weights all drawn.
+ * The worst difference of each piece over all of them. */
+static void random_designs(void) {
+    enum { DESIGNS = 60 };
+    uint64_t seed = 20251;
+    double worst_value = 0.0, worst_gradient = 0.0, worst_information = 0.0;
+    int failed = 0;
+    for (int design = 0; design < DESIGNS; design++) {
+        int sizes[12], n_units = 2 + (int)(5 * (dense_random(&seed) + 1)), rows = 0;
+        for (int u = 0; u < n_units; u++) {
+            sizes[u] = 1 + (int)(2.5 * (dense_random(&seed) + 1));
+            rows += sizes[u];
+        }
+        int q = 1 + design % 3, n_levels = 1 + design / 3 % 4, p = 1 + design % 4;
+        p = p < rows ? p : rows - 1;
+        dense_model m = dense_example(n_units, sizes, p, q, n_levels, design % 5, design % 2, seed);
+        for (int l = 0; l < n_levels; l++) {
+            if (dense_random(&seed) < 0.6 || (l + 1 == n_levels && m.n_blocks == 0)) {
+                int size = 1 + (int)(q * (dense_random(&seed) + 1) / 2);
+                dense_add_block(&m, l, size, columns_012 + (q - size));
+            }
+        }
+        evaluation e;
+        double parameters[MAX_PAR], user[MAX_PAR], parts[3], truth[3];
+        start(&m, &e);
+        int k = e.c.model.n_par + 1;
+        some_parameters(&m, design % 7 ? 5 : 1, seed, parameters);
+        set_parameters(&e, parameters);
+        if (e.c.data.p < m.p || value_at(&e) != SP_OK) {
+            failed++;
+        } else {
+            parts_in_user_units(&e, parts);
+            dense_parts(&e, &m, parameters, truth);
+            worst_value = fmax(worst_value, apart(3, parts, truth));
+            derivatives_at(&e, 1);
+            dense_at at;
+            to_user_units(&e, parameters, user);
+            dense_value(&m, user, 1, &at);
+            dense_derivatives(&m, 1, &at);
+            const sp_derivatives *D = &e.derivatives;
+            double scale = e.c.units.y_scale * e.c.units.y_scale, gradient[MAX_PAR];
+            for (int r = 0; r < k; r++) {
+                gradient[r] = (D->trace[r] - D->trace_x[r] - D->square[r]) / scale;
+            }
+            worst_gradient = fmax(worst_gradient, apart(k, gradient, at.gradient));
+            for (int i = 0; i < k * k; i++) {
+                at.expected[i] *= scale * scale;
+                at.average[i] *= scale * scale;
+            }
+            worst_information = fmax(worst_information, apart(k * k, D->expected, at.expected));
+            worst_information = fmax(worst_information, apart(k * k, D->average, at.average));
+            dense_free_at(&at);
+        }
+        reduced_free(&e.c);
+        dense_free_model(&m);
+    }
+    ct_int("random designs without an answer", failed, 0);
+    ct_near("random designs: criterion", worst_value, 0.0, 1e-11);
+    ct_near("random designs: gradient", worst_gradient, 0.0, 1e-9);
+    ct_near("random designs: informations", worst_information, 0.0, 1e-10);
+}
+
 /* X with a column that combines others is X without it. */
 static void rank_deficient(void) {
     const int sizes[7] = {4, 2, 5, 3, 1, 6, 4};
@@ -611,6 +673,7 @@ static void statuses(void) {
 
 int main(void) {
     dense_designs();
+    random_designs();
     rank_deficient();
     one_way();
     statuses();
