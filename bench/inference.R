@@ -30,28 +30,7 @@ show(
   lapply(boundary_cases(), inference_differences)
 )
 
-# Random designs of two and three levels, boundaries as they come. Where lmer() ends above
-# us it is no reference: counted and left out.
-random_case <- function(seed) {
-  set.seed(seed)
-  m <- sample(8:30, 1)
-  unit <- rep(seq_len(m), sample(2:7, m, TRUE))
-  n <- length(unit)
-  data <- data.frame(
-    unit, outer = (unit - 1) %/% sample(2:4, 1), t = stats::ave(unit, unit, FUN = seq_along),
-    x = stats::rnorm(n), a = factor(sample(letters[1:3], m, TRUE, c(3, 2, 1))[unit])
-  )
-  sd <- sample(c(0, 0.3, 1, 3), 3, TRUE)
-  data$y <- stats::rnorm(n) + sd[1] * stats::rnorm(m)[unit] +
-    sd[2] * stats::rnorm(m)[unit] * data$t + sd[3] * stats::rnorm(m)[data$outer + 1]
-  right <- sample(c(
-    "(1 | unit)", "(t | unit)", "(t || unit)", "(1 | unit) + (1 | outer)",
-    "(t | unit) + (1 | outer)"
-  ), 1)
-  fixed <- sample(c("x", "a + t", "a * t + x", "x * t"), 1)
-  list(formula = stats::as.formula(paste("y ~", fixed, "+", right)), data = data)
-}
-
+# Random designs. Where lmer() ends above us it is no reference: counted and left out.
 n_designs <- c(as.numeric(commandArgs(TRUE)), 100)[1]
 apart <- t(vapply(seq_len(n_designs), function(seed) {
   case <- random_case(seed)

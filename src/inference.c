@@ -376,10 +376,10 @@ static int block_face(int n, int rank, const double *F, const double *gradient, 
                     *column++ = u[a] * v[b] + v[a] * u[b];
                 }
             }
-            if (i < rank) { /* along the range of G the gradient is zero at an optimum */
-                continue;
-            }
-            for (int e = rank; e < n; e++) {
+            /* A regular G is a point like others: its own coordinates have no curvature, and what
+             * the optimiser left of the gradient stays out. Near a singular one it must stay in:
+             * the information along the face can be so small that it counts. */
+            for (int e = j; rank < n && e < n; e++) {
                 curvature[c + (size_t)k * (c + e - i)] = Gamma[i + (size_t)n * e];
             }
         }

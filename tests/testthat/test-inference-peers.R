@@ -56,6 +56,14 @@ test_that("on a boundary too, with the df of the model without the zero variance
   )
 })
 
+test_that("near a corner of the boundary the face keeps what is left of the gradient", {
+  skip_if_not_installed("lmerTest")
+  skip_if_not_installed("pbkrtest")
+  # A correlation of -1 beside an intercept of almost no variance: the information along the
+  # face is so small that a gradient of 1e-5 changes the df by 2 %.
+  expect_as_peers(list(corner = random_case(149)))
+})
+
 test_that("the published df of crossed groupings are met", {
   skip_if_not_installed("lme4")
   data(Penicillin, package = "lme4", envir = environment())
