@@ -92,6 +92,27 @@ int sp_solve(int n, int r, double *M, double *B, double *log_det, int *sign) {
     return 0;
 }
 
+void sp_update_factor(int n, int n_rows, double *M, double *R) {
+    size_t rows = (size_t)n_rows;
+    for (int j = 0; j < n; j++) {
+        const double *x = M + rows * (size_t)j;
+        double square = sp_dot(rows, x, x), old = R[j + (size_t)n * j];
+        if (square == 0.0) {
+            continue;
+        }
+        double diagonal = sqrt(old * old + square);
+        double v = -square / (old + diagonal); /* old - diagonal */
+        double factor = 2.0 / (v * v + square);
+        for (int c = j + 1; c < n; c++) {
+            double *above = R + j + (size_t)n * c, *below = M + rows * (size_t)c;
+            double w = factor * (v * *above + sp_dot(rows, x, below));
+            *above -= w * v;
+            sp_axpy(rows, -w, x, below);
+        }
+        R[j + (size_t)n * j] = diagonal;
+    }
+}
+
 int sp_eigen(int n, double *A, double *w, double *work) {
     int info = 0;
     int work_size = 3 * n;
@@ -111,20 +132,16 @@ int sp_left_svd(int n, double *A, double *s, double *U, double *work) {
 
 void sp_add_outer(int d, double alpha, const double *u, double *packed) {
     for (int j = 0; j < d; j++) {
-        double factor = alpha * u[j];
-        for (int k = j; k < d; k++) {
-            *packed++ += factor * u[k];
-        }
+        sp_axpy((size_t)(d - j), alpha * u[j], u + j, packed);
+        packed += d - j;
     }
 }
 
 void sp_add_outer_sym(int d, double alpha, const double *u, const double *v, double *packed) {
     for (int j = 0; j < d; j++) {
-        double by_u = alpha * u[j];
-        double by_v = alpha * v[j];
-        for (int k = j; k < d; k++) {
-            *packed++ += by_u * v[k] + by_v * u[k];
-        }
+        sp_axpy((size_t)(d - j), alpha * u[j], v + j, packed);
+        sp_axpy((size_t)(d - j), alpha * v[j], u + j, packed);
+        packed += d - j;
     }
 }
 

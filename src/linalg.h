@@ -11,8 +11,8 @@ static inline size_t sp_packed_size(int d) {
     return (size_t)d * (size_t)(d + 1) / 2;
 }
 
-/* Inline, because most calls are on two or three elements. */
-/* x'y; zero when n is. */
+/* x'y; zero when n is. (Inline, because most calls are on two or three elements; unrolled, because
+ * compilers may not reorder sums themselves.) */
 static inline double sp_dot(size_t n, const double *x, const double *y) {
     double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
     size_t i = 0;
@@ -30,7 +30,14 @@ static inline double sp_dot(size_t n, const double *x, const double *y) {
 
 /* y += alpha x. */
 static inline void sp_axpy(size_t n, double alpha, const double *restrict x, double *restrict y) {
-    for (size_t i = 0; i < n; i++) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        y[i] += alpha * x[i];
+        y[i + 1] += alpha * x[i + 1];
+        y[i + 2] += alpha * x[i + 2];
+        y[i + 3] += alpha * x[i + 3];
+    }
+    for (; i < n; i++) {
         y[i] += alpha * x[i];
     }
 }
@@ -84,6 +91,10 @@ void sp_invert_lower(int n, double *L);
  * its factors, B by X). Returns 0 on success, 1 when M is singular; *log_det gets log|det M| and
  * *sign the sign of det M. */
 int sp_solve(int n, int r, double *M, double *B, double *log_det, int *sign);
+
+/* Upper triangular factor (n x n, diagonal >= 0) of the rows that R is the factor of and those of M
+ * (n_rows x n, overwritten), by reflections. R starts as zeros. */
+void sp_update_factor(int n, int n_rows, double *M, double *R);
 
 /* Eigenvalues (ascending, in w) and eigenvectors (in A's columns) of a symmetric n x n matrix.
  * work: 3 n doubles. Returns LAPACK's info. */

@@ -208,7 +208,7 @@ static size_t carve(search *o, double *memory) {
     o->T = take(memory, &used, squares);
     o->U = take(memory, &used, squares);
     o->best_U = take(memory, &used, squares);
-    o->held = take(memory, &used, 4 * squares + q * q);
+    o->held = take(memory, &used, 4 * squares + q * q + 2 * q * (q + sizes) + sizes);
     o->l = take(memory, &used, sizes);
     o->best_l = take(memory, &used, sizes);
     o->gradient = take(memory, &used, k);
@@ -367,47 +367,48 @@ static void set_point(search *o) {
     }
 }
 
-/* T of every block: the inverse transposed Cholesky factor of the mean of Z'Z over the level's
- * groups, so that in the new basis a group's information is about one. */
+/* T of every block: the inverse of the triangular factor of Z over the level's groups, each of
+ * average size, so that in the new basis a group's information is about one. From rows, not from
+ * Z'Z: columns such as time and its square, far from zero, would lose the digits between them. */
 static void whiten(search *o) {
     const sp_reduced *data = o->data;
     int q = data->q;
-    double *total = o->held + 4 * total_squares(o->blocks);
+    double *total = o->held + 4 * total_squares(o->blocks), *rows = o->held;
     memset(total, 0, (size_t)q * q * sizeof(double));
     for (int u = 0; u < data->n_units; u++) {
-        const double *R = data->R + (size_t)q * q * u;
-        for (int b = 0; b < q; b++) {
-            for (int a = 0; a < q; a++) {
-                total[a + (size_t)q * b] += sp_dot((size_t)q, R + (size_t)q * a, R + (size_t)q * b);
-            }
-        }
+        memcpy(rows, data->R + (size_t)q * q * u, (size_t)q * q * sizeof(double));
+        sp_update_factor(q, q, rows, total);
     }
     double *T = o->T;
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b];
         const int *columns = block_columns(o->blocks, b);
-        double groups = (double)data->n_nodes[o->blocks->level[b]];
-        double *C = o->held;
+        double groups = sqrt((double)data->n_nodes[o->blocks->level[b]]);
+        double *lower = rows + (size_t)q * n;
         for (int j = 0; j < n; j++) {
-            for (int i = 0; i < n; i++) {
-                C[i + (size_t)n * j] = total[columns[i] + (size_t)q * columns[j]] / groups;
-            }
-        }
-        double *diagonal = C + (size_t)n * n;
-        for (int i = 0; i < n; i++) {
-            diagonal[i] = C[i + (size_t)n * i] > 0.0 ? C[i + (size_t)n * i] : 1.0;
+            memcpy(rows + (size_t)q * j, total + (size_t)q * columns[j],
+                   (size_t)q * sizeof(double));
         }
         memset(T, 0, (size_t)n * n * sizeof(double));
-        if (sp_cholesky(n, C) == 0) {
-            sp_invert_lower(n, C);
-            for (int j = 0; j < n; j++) {
-                for (int i = 0; i <= j; i++) {
-                    T[i + (size_t)n * j] = C[j + (size_t)n * i];
-                }
+        sp_update_factor(n, q, rows, T);
+        memset(lower, 0, (size_t)n * n * sizeof(double));
+        for (int j = 0; j < n; j++) {
+            for (int i = 0; i <= j; i++) {
+                lower[j + (size_t)n * i] = T[i + (size_t)n * j] / groups;
             }
-        } else {
+        }
+        double *used = lower + (size_t)n * n;
+        for (int j = 0; j < n; j++) {
+            const double *column = total + (size_t)q * columns[j];
+            double length = sqrt(sp_dot((size_t)q, column, column));
+            used[j] = T[j + (size_t)n * j] > 1e-12 * length;
+            lower[j + (size_t)n * j] = used[j] > 0.0 ? lower[j + (size_t)n * j] : 1.0;
+        }
+        sp_invert_lower(n, lower);
+        /* A column that others make up adds nothing to V: its direction stays out. */
+        for (int j = 0; j < n; j++) {
             for (int i = 0; i < n; i++) {
-                T[i + (size_t)n * i] = 1.0 / sqrt(diagonal[i]);
+                T[i + (size_t)n * j] = used[j] * lower[j + (size_t)n * i];
             }
         }
         T += n * n;
@@ -753,17 +754,23 @@ static double run_from_start(search *o, double *predicted, sp_reason *reason) {
     return f;
 }
 
-/* Start number `start`: 0 gives every direction weight one, 1 weight ten, and the others weight
- * ten to one direction and a tenth to the rest. */
+/* Start number `start`: 0 gives every direction weight one, 1 weight ten, 2 a thousand, and the
+ * others weight ten to one direction and a tenth to the rest, then a thousand and one. */
 static void set_start(search *o, int start) {
     double *U = o->U, *l = o->l;
-    int direction = 2;
+    int direction = 3, n_directions = (int)total_size(o->blocks);
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b];
         memset(U, 0, (size_t)n * n * sizeof(double));
         for (int j = 0; j < n; j++, direction++) {
             U[j + (size_t)n * j] = 1.0;
-            l[j] = start == 0 ? 1.0 : start == 1 || start == direction ? 10.0 : 0.1;
+            if (start < 3) {
+                l[j] = start == 0 ? 1.0 : start == 1 ? 10.0 : 1000.0;
+            } else if (start < 3 + n_directions) {
+                l[j] = start == direction ? 10.0 : 0.1;
+            } else {
+                l[j] = start - n_directions == direction ? 1000.0 : 1.0;
+            }
         }
         U += n * n;
         l += n;
@@ -799,7 +806,7 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
         int groups = data->n_nodes[blocks->level[b]];
         fewest = groups < fewest ? groups : fewest;
     }
-    int n_starts = fewest <= control->few_units ? 2 + (int)sizes : 1;
+    int n_starts = fewest <= control->few_units ? 3 + 2 * (int)sizes : 1;
     double *best_U = memory + used + sp_reml_work_size(data, model);
     double *best_l = best_U + squares;
     optimum->criterion = INFINITY;
