@@ -1,0 +1,127 @@
+# Designs that strain double precision. Truth is an equivalent design that does not:
+# the same columns on another scale give the same V and known changes of criterion
+# and coefficients. Where there is none, lme4 with three optimisers.
+
+test_that("raw days to 364 and their square lose no digits", {
+  set.seed(364)
+  visits <- c(4, 6, 9, 12, 5, 7, 10, 8, 11, 6, 9, 7, 5, 8, 12, 6)
+  data <- data.frame(dyad = rep(seq_along(visits), visits))
+  data$day <- unlist(lapply(visits, function(n) sort(sample(0:364, n))))
+  data$u <- (data$day - 180) / 100
+  data$y <- 20 + stats::rnorm(16, 0, 4)[data$dyad] +
+    (stats::rnorm(16, 0, 2)[data$dyad] - 3) * data$u + 0.5 * data$u^2 + stats::rnorm(nrow(data))
+  raw <- lmm(y ~ day + I(day^2) + (day | dyad), data)
+  centred <- lmm(y ~ u + I(u^2) + (u | dyad), data)
+  # [1, day, day^2] is [1, u, u^2] times a triangular matrix of determinant 100 * 100^2.
+  shift <- 2 * log(100^3)
+  expect_lt(abs(objective(raw) - objective(centred) - shift), tol$criterion)
+  expect_equal(
+    fixef(raw)[["I(day^2)"]] * 1e4, fixef(centred)[["I(u^2)"]],
+    tolerance = tol$estimate
+  )
+  expect_equal(unname(fitted(raw)), unname(fitted(centred)), tolerance = tol$estimate)
+  p <- function(fit) summary(fit)$coefficients[3L, c("df", "t value")]
+  expect_equal(p(raw), p(centred), tolerance = tol$se)
+
+  quadratic <- lmm(y ~ day + (day + I(day^2) | dyad), data)
+  plain <- lmm(y ~ u + (u + I(u^2) | dyad), data)
+  expect_lt(abs(objective(quadratic) - objective(plain) - 2 * log(100)), 1e-6)
+})
+
+test_that("nearly collinear predictors are fitted, not dropped, down to one in a million", {
+  set.seed(41)
+  data <- data.frame(dyad = rep(1:20, each = 6), session = rep(0:5, 20), x = stats::rnorm(120))
+  data$e <- stats::rnorm(120)
+  data$y <- 2 * data$x + data$e + stats::rnorm(20)[data$dyad] + stats::rnorm(120)
+  apart <- lmm(y ~ x + e + (session | dyad), data)
+  for (closeness in c(1e-3, 1e-6)) {
+    data$almost_x <- data$x + closeness * data$e
+    close <- lmm(y ~ x + almost_x + (session | dyad), data)
+    expect_length(component(close, "aliased"), 0L)
+    # The data themselves are rounded to 1e-16 of x, that is to 1e-16 / closeness of e.
+    expect_lt(
+      abs(objective(close) - objective(apart) - 2 * log(closeness)),
+      tol$criterion + 1e-11 / closeness
+    )
+    expect_equal(
+      fixef(close)[["almost_x"]] * closeness, fixef(apart)[["e"]],
+      tolerance = tol$estimate
+    )
+    expect_equal(
+      summary(close)$coefficients["almost_x", "t value"],
+      summary(apart)$coefficients["e", "t value"],
+      tolerance = tol$se
+    )
+  }
+})
+
+# The lowest criterion of lme4's three optimisers.
+lowest_of_lme4 <- function(formula, data, reml = TRUE) {
+  controls <- list(
+    bobyqa = list(rhoend = 1e-10, maxfun = 1e5),
+    Nelder_Mead = list(FtolAbs = 1e-12, FtolRel = 1e-15, XtolRel = 1e-12, maxfun = 1e5),
+    nloptwrap = list(xtol_abs = 1e-10, ftol_abs = 1e-12, maxeval = 1e5)
+  )
+  min(vapply(names(controls), function(name) {
+    fit <- suppressMessages(suppressWarnings(lme4::lmer(
+      formula, data,
+      REML = reml,
+      control = lme4::lmerControl(
+        optimizer = name, optCtrl = controls[[name]], calc.derivs = FALSE,
+        check.nobs.vs.nRE = "ignore", check.nobs.vs.nlev = "ignore"
+      )
+    )))
+    -2 * as.numeric(stats::logLik(fit))
+  }, 0))
+}
+
+test_that("thousands of dyads with one session count as lme4 counts them", {
+  skip_if_not_installed("lme4")
+  set.seed(3000)
+  sessions <- c(rep(1L, 3000), rep(4L, 60))
+  data <- data.frame(dyad = rep(seq_along(sessions), sessions), session = sequence(sessions) - 1)
+  data$y <- 10 - data$session + stats::rnorm(3060, 0, 2)[data$dyad] +
+    stats::rnorm(3060, 0, 0.5)[data$dyad] * data$session + stats::rnorm(nrow(data))
+  fit <- lmm(y ~ session + (session | dyad), data)
+  expect_lt(objective(fit) - lowest_of_lme4(y ~ session + (session | dyad), data), 1e-6)
+  expect_equal(dim(ranef(fit)$dyad), c(3060L, 2L))
+  # One row has one prediction: its deviation, shrunk by the two variances.
+  V <- VarCorr(fit)$dyad
+  first <- which(data$dyad == 1L)
+  expected <- V[, 1L] / (V[1L, 1L] + sigma(fit)^2) * (data$y[first] - fixef(fit)[[1L]])
+  expect_equal(as.numeric(ranef(fit)$dyad["1", ]), as.numeric(expected), tolerance = tol$algebra)
+})
+
+test_that("three dyads reach the lowest of several optima", {
+  skip_if_not_installed("lme4")
+  for (seed in 1:12) {
+    set.seed(seed)
+    data <- data.frame(dyad = rep(1:3, c(3, 5, 4)), session = c(0:2, 0:4, 0:3))
+    data$y <- stats::rnorm(3, 0, seed %% 4)[data$dyad] +
+      stats::rnorm(3)[data$dyad] * data$session + stats::rnorm(12)
+    for (formula in c(y ~ session + (session | dyad), y ~ session + (session || dyad))) {
+      fit <- lmm(formula, data)
+      expect_lt(objective(fit) - lowest_of_lme4(formula, data), 1e-6)
+      expect_false(fit_status(fit)$status == "failed")
+    }
+  }
+})
+
+test_that("as many rows as columns is refused, one row more is fitted", {
+  set.seed(7)
+  X <- matrix(stats::rnorm(24), 6)
+  data <- data.frame(dyad = rep(1:3, each = 2), y = stats::rnorm(6), z = stats::rnorm(6))
+  data$X <- X
+  expect_error(lmm(y ~ X + z + (1 | dyad), data), class = "samepage_error_few_rows")
+  fit <- lmm(y ~ X + (1 | dyad), data)
+  design <- list(
+    X = cbind(1, X), y = data$y, Z = matrix(1, 6, 1), groups = list(data$dyad), weights = NULL
+  )
+  blocks <- list(list(level = 1L, columns = 1L))
+  at <- function(g) {
+    s <- function(log_s) reference_criterion(design, blocks, c(g, 1) * exp(log_s))$criterion
+    stats::optimize(s, c(-15, 5), tol = 1e-8)$objective
+  }
+  lowest <- min(vapply(c(0, 10^seq(-3, 3, 0.25)), at, 0))
+  expect_lt(objective(fit), lowest + 1e-6)
+})
