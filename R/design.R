@@ -361,7 +361,8 @@ check_crossed_size <- function(design, largest = 20000) {
     stop_samepage("crossed_size", c(
       paste0(
         "Crossed groupings other than ", name(design$levels[[1L]]),
-        " must have at most ", largest, " random effects in all: they are solved as one dense system."
+        " must have at most ", largest,
+        " random effects in all: they are solved as one dense system."
       ),
       x = paste0(
         "Found ", size, " (", paste(vapply(design$levels[-1L], name, ""), collapse = ", "), ")."

@@ -222,9 +222,9 @@ high_water <- function() {
 memory <- function() {
   peaks <- vapply(c("samepage", "lme4"), peak_memory, numeric(2))
   cat(sprintf(
-    "\nPeak memory at 1,000,000 rows: %.0f MB against %.0f MB of lme4 (%.2f); packages and data: %s\n",
+    "\nPeak memory at 1,000,000 rows: %.0f MB against %.0f MB of lme4 (%.2f); %s\n",
     peaks[2L, 1L], peaks[2L, 2L], peaks[2L, 1L] / peaks[2L, 2L],
-    paste(round(peaks[1L, ]), collapse = " and ")
+    paste("packages and data:", paste(round(peaks[1L, ]), collapse = " and "))
   ))
 }
 

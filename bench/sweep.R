@@ -341,8 +341,8 @@ for (seed in seq.int(first, length.out = designs)) {
   if (row$failed) {
     cat(sprintf(
       "seed %d: %s%s, %.1e above %s (exact %.1e, own criterion off by %.1e), %d rows, %s\n",
-      row$seed, row$status, if (row$saturated) ", saturated" else "", row$above, row$peer, row$exact_above, row$exact_off, row$rows,
-      row$formula
+      row$seed, row$status, if (row$saturated) ", saturated" else "", row$above, row$peer,
+      row$exact_above, row$exact_off, row$rows, row$formula
     ))
   }
 }

@@ -1,5 +1,5 @@
-# The main job on study1 and, where they are, on the couples' diaries, then both studies of the paper
-# beside its tables: Rscript tools/demo.R
+# The main job on study1 and, where they are, on the couples' diaries, then both studies of the
+# paper beside its tables: Rscript tools/demo.R
 
 library(samepage)
 options(width = 100)
@@ -46,8 +46,8 @@ show_comparison <- function(models, study) {
   count <- table(compared$mark)
   cat("\n")
   say(
-    "How to read it: in each cell the paper's figure, then the figure from our synthetic data, made ",
-    "to resemble the paper's sample. Of ", nrow(compared), " cells ", count[["equal"]],
+    "How to read it: in each cell the paper's figure, then the figure from our synthetic data, ",
+    "made to resemble the paper's sample. Of ", nrow(compared), " cells ", count[["equal"]],
     " are equal to the printed digit, ", count[["within"]], " within tolerance, ",
     count[["apart"]] + count[["absent"]], " apart, and ", count[["exempt"]],
     " exempt because the paper's own figures contradict each other there."

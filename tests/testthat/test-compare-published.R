@@ -163,7 +163,9 @@ test_that("what cannot be compared is refused with a class", {
   expect_error(compare_published(fit, "study3"), class = "samepage_error_argument")
   expect_error(compare_published(1, good), class = "samepage_error_argument")
   expect_error(compare_published(list(), good), class = "samepage_error_argument")
-  expect_error(compare_published(fit, good, tolerance = c(p = 1)), class = "samepage_error_argument")
+  expect_error(
+    compare_published(fit, good, tolerance = c(p = 1)), class = "samepage_error_argument"
+  )
   expect_error(compare_published(fit, good, tolerances = 1), class = "samepage_error_argument")
   published <- "samepage_error_published"
   expect_error(compare_published(fit, 1), class = published)

@@ -192,8 +192,8 @@ unread <- list(
 )
 # Where any number will do.
 welcome_elements <- list(
-  weights = "null", crossed = "null", n = "last is 2147483647", max_iterations = "last is 2147483647",
-  few_units = "last is 2147483647"
+  weights = "null", crossed = "null", n = "last is 2147483647",
+  max_iterations = "last is 2147483647", few_units = "last is 2147483647"
 )
 for (entry in c("lmm_evaluate", "lmm_adjustment", "lmm_ranef")) {
   unread[[paste(entry, "reduced")]] <- unread[["lmm_fit reduced"]]
