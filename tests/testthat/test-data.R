@@ -41,6 +41,7 @@ test_that("study2 has the published counts", {
   expect_equal(round(stats::sd(dyads$gsi_pre), 2), 0.62)
   expect_equal(round(range(dyads$gsi_pre), 2), c(0.16, 3.34))
   expect_gt(min(dyads$sessions), 20)
+  expect_equal(sum(dyads$sessions <= 40), 67L)
   expect_equal(max(dyads$sessions), 364L)
 })
 
@@ -53,10 +54,44 @@ test_that("study2 lies on the instruments' grids, five rows per dyad", {
     expect_equal(12 * rating, round(12 * rating))
   }
   expect_equal(90 * study2$gsi, round(90 * study2$gsi))
-  expect_true(all(study2$gsi >= 0 & study2$gsi <= 4))
+  expect_true(all(study2$gsi >= 0 & study2$gsi <= 4, na.rm = TRUE))
+  expect_equal(study2$occasion[is.na(study2$gsi)], rep(0, 5))
   expect_equal(study2$occasion, rep(0:4, 139))
   expect_equal(study2$session[rated], rep(c(3L, 12L, 20L), 139))
   expect_equal(study2$session[study2$occasion == 4], study2$sessions[study2$occasion == 4])
   constant <- c("therapist", "site", "sessions", "age", "sex", "gsi_pre")
   expect_equal(nrow(unique(study2[c("patient", constant)])), 139L)
+})
+
+test_that("study2 shows what the paper says of its sample", {
+  means <- stats::aggregate(
+    cbind(wai_patient, wai_therapist) ~ occasion, data = study2, FUN = mean
+  )
+  expect_true(all(diff(means$wai_patient) > 0) && all(diff(means$wai_therapist) > 0))
+  expect_true(all(means$wai_patient > means$wai_therapist))
+  rated <- study2$occasion %in% 1:3
+  expect_gt(stats::sd(study2$wai_patient[rated]), stats::sd(study2$wai_therapist[rated]))
+  scores <- convergence(wai_patient + wai_therapist ~ occasion | patient, data = study2)
+  expect_gt(stats::t.test(scores$convergence)$conf.int[1], 0)
+})
+
+test_that("no two dyads of study2 are alike", {
+  courses <- matrix(study2$gsi, 5)
+  ratings <- rbind(matrix(study2$wai_patient, 5), matrix(study2$wai_therapist, 5))
+  expect_false(anyDuplicated(t(courses)) > 0)
+  expect_false(anyDuplicated(t(ratings)) > 0)
+})
+
+test_that("study2 returns the published table", {
+  scores <- convergence(
+    wai_patient + wai_therapist ~ occasion | patient,
+    data = study2, per = "course", transform = "log", early_discrepancy = "log_absolute"
+  )
+  models <- convergence_models(
+    gsi ~ occasion | patient,
+    data = study2, scores = scores, initial_row = "keep", rows = "available"
+  )
+  expect_equal(unname(vapply(models, function(fit) fit_status(fit)$status, "")), rep("ok", 3))
+  compared <- compare_published(models, "study2")
+  expect_equal(sum(compared$mark %in% c("apart", "absent")), 0L)
 })
