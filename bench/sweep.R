@@ -298,7 +298,12 @@ compare <- function(seed) {
     return(answer)
   }
   answer$status <- fit_status(fit)$status
-  tame <- deviance_function(design, design$data)
+  tame <- tryCatch(deviance_function(design, design$data), error = function(condition) NULL)
+  if (is.null(tame)) {
+    answer$status <- "refused"
+    answer$reason <- "by lme4"
+    return(answer)
+  }
   answer$evaluations <- component(fit, "evaluations")
   answer$saturated <- is_saturated(tame$parsed)
   answer$few <- min(component(fit, "n_units")) <= lmm_control()$few_units

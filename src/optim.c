@@ -208,7 +208,7 @@ static size_t carve(search *o, double *memory) {
     o->T = take(memory, &used, squares);
     o->U = take(memory, &used, squares);
     o->best_U = take(memory, &used, squares);
-    o->held = take(memory, &used, 4 * squares + q * q + 2 * q * (q + sizes) + sizes);
+    o->held = take(memory, &used, 4 * squares + 2 * q * q + sizes * (q + sizes + 1));
     o->l = take(memory, &used, sizes);
     o->best_l = take(memory, &used, sizes);
     o->gradient = take(memory, &used, k);
@@ -246,7 +246,7 @@ static double noise_of(const search *o) {
  * effects fit every row the optimum may lie at s = 0; what is left of s in double precision then is
  * noise. */
 static int exceeds_precision(const search *o) {
-    const double largest = 1e7; /* standard deviations relative to the residual's */
+    const double largest = 3e6; /* standard deviations relative to the residual's */
     const double *l = o->l;
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b], level = o->blocks->level[b];
@@ -373,7 +373,7 @@ static void set_point(search *o) {
 static void whiten(search *o) {
     const sp_reduced *data = o->data;
     int q = data->q;
-    double *total = o->held + 4 * total_squares(o->blocks), *rows = o->held;
+    double *total = o->held, *rows = total + (size_t)q * q;
     memset(total, 0, (size_t)q * q * sizeof(double));
     for (int u = 0; u < data->n_units; u++) {
         memcpy(rows, data->R + (size_t)q * q * u, (size_t)q * q * sizeof(double));
@@ -687,9 +687,10 @@ static int drop_small(search *o, double *f) {
 
 /* Trust-region Newton from the present point until the predicted fall is nothing. */
 static sp_reason newton_phase(search *o, double *f, double *predicted) {
+    const double stuck = 1.0; /* at the edge rounding alone may predict less */
     int k = o->model->n_par;
-    double radius = -1.0;
-    int refused = 0;
+    double radius = -1.0, first_radius = -1.0;
+    int refused = 0, at_edge = 0;
     for (;; o->iterations++) {
         if (asked_to_stop(o)) {
             return SP_REASON_ITERATIONS; /* not read: the answer will be SP_INTERRUPTED */
@@ -699,7 +700,7 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
         }
         factor_derivatives(o);
         if (radius < 0.0) {
-            radius = 0.5 * sqrt(sp_dot((size_t)k, o->scale, o->scale));
+            radius = first_radius = 0.5 * sqrt(sp_dot((size_t)k, o->scale, o->scale));
         }
         *predicted = sp_trust_region_step(k, o->scaled_g, o->scaled_H, radius, o->step, o->work);
         double noise = noise_of(o);
@@ -708,7 +709,14 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
                 set_point(o);
                 *f = evaluate(o);
             }
-            return refused && *predicted > 1e-6 ? SP_REASON_STUCK : SP_REASON_NONE;
+            if (refused && at_edge) {
+                /* The region has shrunk at the edge of what double precision can tell. */
+                factor_derivatives(o);
+                *predicted = sp_trust_region_step(k, o->scaled_g, o->scaled_H, first_radius,
+                                                  o->step, o->work);
+            }
+            return *predicted > (at_edge ? stuck : 1e-6) && refused ? SP_REASON_STUCK
+                                                                    : SP_REASON_NONE;
         }
         if (o->iterations >= o->control->max_iterations) {
             return SP_REASON_ITERATIONS;
@@ -717,6 +725,7 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
         try_step(o);
         double f_new = evaluate(o);
         double ratio = (*f - f_new) / *predicted;
+        at_edge = !isfinite(f_new);
         if (f_new < *f) {
             *f = f_new;
             accept_step(o);
