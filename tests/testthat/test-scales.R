@@ -125,3 +125,18 @@ test_that("as many rows as columns is refused, one row more is fitted", {
   lowest <- min(vapply(c(0, 10^seq(-3, 3, 0.25)), at, 0))
   expect_lt(objective(fit), lowest + 1e-6)
 })
+
+test_that("five uncorrelated effects of one unit reach their optimum", {
+  skip_if_not_installed("lme4")
+  set.seed(524)
+  data <- data.frame(
+    dyad = rep(1:40, each = 12), session = rep(0:11, 40), x = stats::rnorm(480),
+    z = stats::rnorm(480), w = as.numeric(stats::runif(480) < 0.4)
+  )
+  effects <- matrix(stats::rnorm(200), 40) %*% diag(c(2, 0.3, 1, 1.5, 60))
+  data$y <- rowSums(cbind(1, data$session, data$x, data$z, data$w) * effects[data$dyad, ]) +
+    stats::rnorm(480)
+  formula <- y ~ x + (1 + session + x + z + w || dyad)
+  fit <- lmm(formula, data)
+  expect_lt(objective(fit) - lowest_of_lme4(formula, data), 1e-6)
+})
