@@ -1,5 +1,5 @@
 # The whole main job on real data, side by side with lmerTest: four mood pairs as
-# the two ratings, several outcomes, five definitions, Models 1 to 3. Prints the
+# the two ratings, several outcomes, five definitions, both forms, Models 1 to 3. Prints the
 # largest differences. Run from the root of the repository:
 #   SAMEPAGE_SHARED=<folder> Rscript bench/couples.R [all]
 # `all` takes all eight moods as outcome; without it four of them.
@@ -27,14 +27,15 @@ outcomes <- if ("all" %in% commandArgs(TRUE)) {
 
 first <- !duplicated(daily$couple)
 
-compare <- function(outcome, mood, definition, early_discrepancy) {
+compare <- function(outcome, mood, definition, early_discrepancy, form) {
   raters <- paste0(c("man_", "woman_"), mood)
   scores <- suppressMessages(convergence(
     stats::as.formula(paste(raters[[1]], "+", raters[[2]], "~ day | couple")), daily,
     definition = definition, early_discrepancy = early_discrepancy
   ))
   models <- suppressMessages(convergence_models(
-    stats::as.formula(paste(outcome, "~ day | couple")), daily, scores
+    stats::as.formula(paste(outcome, "~ day | couple")), daily, scores,
+    form = form
   ))
   predictors <- c(
     list(initial = daily[[outcome]][match(daily$couple, daily$couple)]),
@@ -42,11 +43,12 @@ compare <- function(outcome, mood, definition, early_discrepancy) {
   )
   columns <- list(
     list(`(Intercept)` = rep(1, nrow(daily)), time = daily$day),
-    helper$hand_columns(predictors[c("initial", "convergence")], daily$day, first),
-    helper$hand_columns(predictors, daily$day, first)
+    helper$hand_columns(predictors[c("initial", "convergence")], daily$day, first, form),
+    helper$hand_columns(predictors, daily$day, first, form)
   )
   rows <- lapply(seq_along(columns), function(number) {
-    if (number == 1L && (mood != moods[[1]] || definition != definitions[[1]])) {
+    again <- mood != moods[[1]] || definition != definitions[[1]] || form != "table"
+    if (number == 1L && again) {
       return(NULL)
     }
     reference <- helper$tight_reference(
@@ -54,7 +56,7 @@ compare <- function(outcome, mood, definition, early_discrepancy) {
     )
     distance <- helper$distance_from_reference(models[[number]], reference, "day")
     data.frame(
-      outcome, mood, definition, model = number, t(distance),
+      outcome, mood, definition, form, model = number, t(distance),
       status = component(models[[number]], "status"),
       aliased = length(component(models[[number]], "aliased")), singular = reference$singular
     )
@@ -69,7 +71,9 @@ for (outcome in outcomes) {
     for (definition in definitions) {
       # Signed early discrepancies exercise the aliasing along the way.
       kind <- if (definition == "signed") "signed" else "absolute"
-      results[[length(results) + 1L]] <- compare(outcome, mood, definition, kind)
+      for (form in c("table", "equations")) {
+        results[[length(results) + 1L]] <- compare(outcome, mood, definition, kind, form)
+      }
     }
   }
 }
