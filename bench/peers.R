@@ -12,8 +12,10 @@ suppressPackageStartupMessages({
   library(lme4)
   library(lmerTest)
 })
-source("bench/dyad-ols.R")
+scores_bench <- new.env()
+sys.source("bench/dyad-ols.R", scores_bench)
 core <- asNamespace("samepage")
+study1 <- samepage::study1
 
 # ---- data -----------------------------------------------------------------------
 
@@ -162,7 +164,7 @@ large_rows <- function() {
 }
 
 ols_rows <- function(dyads, lists) {
-  rows <- dyad_ols_bench(dyads, lists = lists)
+  rows <- scores_bench$dyad_ols_bench(dyads, lists = lists)
   rows$at_least <- ifelse(rows$against == "lme4::lmList()", 300, 5)
   cat(sprintf(
     "%-62s %9.4f s %9.4f s %7.0f x (at least %.0f x)\n",

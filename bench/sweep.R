@@ -377,7 +377,7 @@ cat(sprintf(
 ))
 disputed <- fitted[which(fitted$above > 1e-6 & !fitted$failed & !fitted$saturated), ]
 cat(sprintf(
-  "lme4's criterion below by more than 1e-6 as printed, not so exactly: %d; ours off by up to %.1e\n",
+  "lme4 below by more than 1e-6 as printed, not so exactly: %d (lmm() off by up to %.1e)\n",
   nrow(disputed), max(0, abs(disputed$exact_off))
 ))
 cat(sprintf(
