@@ -7,6 +7,7 @@
 library(samepage)
 options(width = 200)
 library(testthat)
+component <- samepage:::component
 for (file in c("helper-peers.R", "helper-shared.R", "helper-oracles.R", "helper-boundary.R")) {
   source(file.path("tests/testthat", file))
 }
