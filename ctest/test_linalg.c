@@ -2,6 +2,7 @@
 #include "ctest.h"
 #include "dense.h"
 #include "linalg.h"
+#include <math.h>
 
 static void products(void) {
     /* A = [1.5 -2 0.25; 3 4 -1], B = [2 1; 0.5 -3; 8 6]. */
@@ -170,6 +171,23 @@ static void packed(void) {
     ct_near("of nothing", sp_dot(0, u, v), 0.0, 0.0);
 }
 
+static void row_factors(void) {
+    /* Rows (3, 1), (4, 2), then (12, -5): R'R is the sum of their products. */
+    double R[] = {0.0, 0.0, 0.0, 0.0};
+    double two[] = {3.0, 4.0, 1.0, 2.0}, one[] = {12.0, -5.0}, none[] = {0.0, 0.0};
+    sp_update_factor(2, 2, two, R);
+    ct_near_all("factor of two rows", 4, R, (const double[]){5.0, 0.0, 2.2, 0.4}, 1e-14);
+    sp_update_factor(2, 1, one, R);
+    const double three[] = {13.0, 0.0, -49.0 / 13.0, sqrt(2669.0) / 13.0};
+    ct_near_all("and of a third", 4, R, three, 1e-14);
+    sp_update_factor(2, 1, none, R);
+    ct_near_all("a row of zeros changes nothing", 4, R, three, 1e-14);
+    /* Columns that differ by 1e-12: their products, 1 and 1 - 1e-12, would not know it. */
+    double S[] = {0.0, 0.0, 0.0, 0.0}, close[] = {1.0, 0.0, 1.0, 1e-12};
+    sp_update_factor(2, 2, close, S);
+    ct_near("nearly equal columns", S[3], 1e-12, 1e-12);
+}
+
 int main(void) {
     products();
     cholesky();
@@ -177,5 +195,6 @@ int main(void) {
     solving();
     eigenvalues();
     packed();
+    row_factors();
     return ct_end();
 }
