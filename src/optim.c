@@ -246,7 +246,7 @@ static double noise_of(const search *o) {
  * effects fit every row the optimum may lie at s = 0; what is left of s in double precision then is
  * noise. */
 static int exceeds_precision(const search *o) {
-    const double largest = 3e6; /* standard deviations relative to the residual's */
+    const double largest = 5e6; /* standard deviations relative to the residual's */
     const double *l = o->l;
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b], level = o->blocks->level[b];
