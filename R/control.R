@@ -15,7 +15,7 @@
 #'   below this share of its scale is set to exactly zero when the criterion does
 #'   not rise.
 #' @param few_units With this many units or fewer at a level the restricted
-#'   likelihood may have two optima, so the optimiser starts from several points.
+#'   likelihood may have several optima, so the optimiser starts from several points.
 #' @returns A list of class `samepage_control`.
 #' @family mixed models
 #' @examples

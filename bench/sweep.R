@@ -70,7 +70,7 @@ draw_columns <- function(rows) {
 # Random-effects terms of one level: 1 to 5 columns, in one or two terms. A list of
 # character vectors, one per term, and whether its columns are uncorrelated.
 draw_terms <- function(columns, most) {
-  q <- min(pick(1:5, prob = c(4, 6, 3, 1, 1)), most)
+  q <- min(pick(1:5, prob = c(4, 6, 3, 1, 1)), most, length(columns))
   columns <- if (chance(0.85)) c("1", pick(columns, q - 1L)) else pick(columns, q)
   uncorrelated <- q > 1L && chance(0.3)
   parts <- list(columns)
