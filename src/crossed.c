@@ -1,6 +1,7 @@
 #include "crossed.h"
 #include "lapack.h"
 #include "linalg.h"
+#include "spd.h"
 #include <math.h>
 #include <string.h>
 
@@ -140,17 +141,17 @@ static void subtract_centre(rotated_unit *r, int q, int d, const double *centre)
  * it is, results are the same; that it is close to the predictions keeps their digits. factor:
  * side x side. */
 static sp_status solve_centre(size_t side, int d, const double *A, const double *b, double *factor,
-                              double *centre) {
+                              double *centre, sp_check check, void *check_data) {
     const double ridge = 1e-8, one = 1.0;
-    int n = (int)side, info = 0;
+    int n = (int)side;
     memcpy(factor, A, side * side * sizeof(double));
     for (size_t i = 0; i < side; i++) {
         double *diagonal = factor + i * (side + 1);
         *diagonal = *diagonal > 0.0 ? (1.0 + ridge) * *diagonal : 1.0;
     }
-    F77_CALL(dpotrf)("L", &n, factor, &n, &info SP_FCONE);
-    if (info) {
-        return SP_SINGULAR;
+    sp_status status = sp_spd_factor(side, factor, check, check_data);
+    if (status != SP_OK) {
+        return status;
     }
     memcpy(centre, b, side * (size_t)d * sizeof(double));
     F77_CALL(dtrsm)
@@ -200,7 +201,8 @@ sp_status sp_cross_rows(const sp_crossed_rows *in, double *u, double *A, double 
             add_gram(&r, q, side, A);
             add_outer_products(&r, q, d, b);
         }
-        sp_status status = pass == 0 ? solve_centre(side, d, A, b, factor, centre) : SP_OK;
+        sp_status status =
+            pass == 0 ? solve_centre(side, d, A, b, factor, centre, check, check_data) : SP_OK;
         if (status != SP_OK) {
             return status;
         }
@@ -321,7 +323,7 @@ static size_t column_of(const system *o, const sp_model *model, int level, int o
  * asked whether to stop. */
 static sp_status multiply(const sp_crossed *crossed, char ta, char tb, size_t m, size_t n, size_t k,
                           double alpha, const double *A, const double *B, double beta, double *C) {
-    const size_t slice = 64;
+    const size_t slice = (size_t)sp_slice(m > k ? m : k);
     int rows = (int)m, inner = (int)k, lda = ta == 'N' ? rows : inner;
     int ldb = tb == 'N' ? inner : (int)n;
     for (size_t c = 0; c < n; c += slice) {
@@ -607,7 +609,7 @@ static sp_status add_units(const sp_reduced *data, const sp_model *model, const 
  * z = M c = gain h. */
 static sp_status close_system(const sp_reduced *data, const sp_model *model, system *o,
                               double *log_det) {
-    int n = (int)o->N, info = 0;
+    const sp_crossed *crossed = data->crossed;
     size_t N = o->N, d = (size_t)data->d;
     if (N == 0) { /* no outer level has random effects */
         return SP_OK;
@@ -619,24 +621,19 @@ static sp_status close_system(const sp_reduced *data, const sp_model *model, sys
     for (size_t i = 0; i < N; i++) {
         S[i + N * i] += 1.0;
     }
-    F77_CALL(dpotrf)("L", &n, S, &n, &info SP_FCONE);
-    if (info) {
-        return SP_SINGULAR;
+    sp_status status = sp_spd_factor(N, S, crossed->check, crossed->check_data);
+    if (status != SP_OK) {
+        return status;
     }
     for (size_t i = 0; i < N; i++) {
         *log_det += 2.0 * log(S[i + N * i]);
     }
-    F77_CALL(dpotri)("L", &n, S, &n, &info SP_FCONE);
-    if (info) {
-        return SP_SINGULAR;
-    }
-    for (size_t j = 0; j < N; j++) {
-        for (size_t i = 0; i < j; i++) {
-            S[i + N * j] = S[j + N * i];
-        }
+    status = sp_spd_inverse(N, S, half, crossed->check, crossed->check_data);
+    if (status != SP_OK) {
+        return status;
     }
     times_blocks(o, data, model, d, o->h, o->root_G, o->z);
-    sp_status status = rows_times(data->crossed, d, N, o->z, S, o->c);
+    status = rows_times(crossed, d, N, o->z, S, o->c);
     times_blocks(o, data, model, d, o->c, o->root_Gt, o->z);
     times_blocks(o, data, model, N, S, o->root_Gt, half);
     transpose(N, half);

@@ -279,7 +279,9 @@ static double evaluate(search *o) {
     }
     point.s = 1.0;
     o->evaluations++;
-    if (sp_reml_value(o->data, o->model, &point, &o->reml_work, &o->value) != SP_OK) {
+    sp_status status = sp_reml_value(o->data, o->model, &point, &o->reml_work, &o->value);
+    o->interrupted = o->interrupted || status == SP_INTERRUPTED;
+    if (status != SP_OK) {
         return INFINITY;
     }
     double nu = degrees(o);
@@ -846,6 +848,9 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
     memcpy(o.l, best_l, sizes * sizeof(double));
     set_point(&o);
     double f = evaluate(&o);
+    if (o.interrupted) {
+        return SP_INTERRUPTED;
+    }
     optimum->evaluations = o.evaluations;
     if (!isfinite(f)) {
         optimum->fit = SP_FIT_FAILED;
