@@ -6,9 +6,9 @@
 #
 # 1. `cells()` fits the three models to a sample and returns every cell of the table.
 # 2. `derivatives()` says how each cell answers to each single value of the sample.
-# 3. `aim()` takes damped Gauss-Newton steps: of all changes that bring the cells to where they should
-#    be, the smallest one (in units of the values' own noise). A cell that is inside its interval is
-#    asked only to stay.
+# 3. `aim()` takes damped Gauss-Newton steps: of all changes that bring the cells to where they
+#    should be, the smallest one (in units of the values' own noise). A cell that is inside its
+#    interval is asked only to stay.
 # 4. `settle()` puts values on the instruments' grids: up or down as leaves the cells nearest to
 #    their aims, then single values and pairs of values are moved by one step as long as that helps.
 #
