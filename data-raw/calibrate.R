@@ -5,7 +5,7 @@
 # cells of the table agree:
 #
 # 1. `cells()` fits the three models to a sample and returns every cell of the table.
-# 2. `derivatives()` says how each cell answers to each single value of the sample.
+# 2. `outcome_derivatives()` says how each cell answers to each single outcome.
 # 3. `aim()` takes damped Gauss-Newton steps: of all changes that bring the cells to where they
 #    should be, the smallest one (in units of the values' own noise). A cell that is inside its
 #    interval is asked only to stay.
@@ -137,79 +137,11 @@ outcome_derivatives <- function(sample, scores, step) {
   }, numeric(length(base)))
 }
 
-# ---- The design alone --------------------------------------------------------------
-
-# What the predictors alone say about the table, at given variances: all standard errors of Models
-# 2 and 3, and what Model 2 estimates when the outcome is exactly what Model 3's published effects
-# make of the predictors.
-design_cells <- function(sample, scores, given) {
-  design <- designs(sample, scores)
-  design[[3]]$y <- as.vector(design[[3]]$X %*% given$effects)
-  design[[2]]$y <- design[[3]]$y
-  values <- lapply(2:3, function(model) {
-    reduced <- core$reduce_design(design[[model]], control)
-    at <- core$evaluate_reduced(reduced, random_line, given$parameters[[model]], TRUE)
-    list(at$beta, sqrt(diag(at$vcov)))
-  })
-  stats::setNames(c(values[[1]][[1]], values[[1]][[2]], values[[2]][[2]]), c(
-    paste(2, terms_of[[2]], "estimate"), paste(2, terms_of[[2]], "std_error"),
-    paste(3, terms_of[[3]], "std_error")
-  ))
-}
-
-# Design cells x values of one rater, or x initial outcomes. Each rating moves its own dyad's scores
-# only, except that the lowest convergence score sets the log's shift.
-design_derivatives <- function(sample, part, given, step) {
-  scores <- dyad_scores(sample)
-  shift <- attr(scores, "shift")
-  raw <- scores$convergence_raw
-  scores <- score_matrix(scores)
-  base <- design_cells(sample, scores, given)
-  if (part == "outcome") {
-    return(vapply(which(!is.na(sample$outcome)), function(row) {
-      if (!row %in% first_outcome(sample)) {
-        return(0 * base)
-      }
-      sample$outcome[row] <- sample$outcome[row] + step
-      (design_cells(sample, scores, given) - base) / step
-    }, base))
-  }
-  by_score <- array(0, c(length(base), dim(scores)))
-  for (j in seq_len(nrow(scores))) {
-    for (k in seq_len(ncol(scores))) {
-      moved <- scores
-      moved[j, k] <- moved[j, k] + step
-      by_score[, j, k] <- (design_cells(sample, moved, given) - base) / step
-    }
-  }
-  by_shift <- by_score[, , 1] %*% (1 / (raw + shift))
-  lowest <- which.min(raw)
-  known <- which(!is.na(sample[[part]]))
-  place <- stats::ave(known, sample$dyad[known], FUN = seq_along)
-  out <- matrix(0, length(base), length(known))
-  # One rating of every dyad at a time. The shift is raised so that no score falls below it.
-  for (turn in seq_len(max(place))) {
-    at <- known[place == turn]
-    moved <- sample
-    moved[[part]][at] <- moved[[part]][at] + step
-    moved <- dyad_scores(moved, shift + 1)
-    raw_change <- (moved$convergence_raw - raw) / step
-    change <- (score_matrix(moved) - scores) / step
-    change[, 1] <- raw_change / (raw + shift)
-    for (row in at) {
-      j <- sample$dyad[row]
-      out[, match(row, known)] <- by_score[, j, ] %*% change[j, ] -
-        (j == lowest) * raw_change[j] * by_shift
-    }
-  }
-  out
-}
-
 # ---- Where the cells should be ---------------------------------------------------
 
 # One row per cell that is aimed at: the interval it should end in.
-# Estimates of fixed effects agree to the printed digit, standard errors to the digit or within
-# 2 %, random effects to the digit or within 2 % and 4 %, AIC within 1.5 %.
+# Estimates of fixed effects agree to the printed digit, the rest within less than tolerated.
+# `scale` is how far outside counts as 1.
 cell_aims <- function(published, exempt) {
   aims <- do.call(rbind, lapply(c("estimate", "std_error"), function(kind) {
     text <- published[[kind]]
@@ -232,6 +164,32 @@ cell_aims <- function(published, exempt) {
   aims
 }
 
+# Intervals nearly as wide as the tolerances, with `digits` units for estimates of fixed effects.
+whole_tolerance <- function(aims, digits) {
+  fixed <- aims$block == "fixed"
+  estimate <- aims$kind == "estimate"
+  share <- ifelse(aims$block == "fit", 0.019, ifelse(estimate | fixed, 0.0465, 0.094))
+  aims$within <- ifelse(
+    fixed & estimate, digits * aims$digit,
+    pmax(ifelse(aims$block == "fit", 0, 0.49) * aims$digit, share * abs(aims$published))
+  )
+  aims
+}
+
+# The published table of one study with the terms as they are named here.
+published_cells <- function(study) {
+  load("data/published_tables.rda")
+  rows <- published_tables[published_tables$study == study, ]
+  term <- sub("early_wai_", "early_", rows$term)
+  data.frame(
+    model = rows$model, term = term,
+    block = c(fixed = "fixed", ran_pars = "random", fit = "fit")[rows$effect],
+    estimate = blank(rows$estimate), std_error = blank(rows$std.error)
+  )
+}
+
+blank <- function(text) ifelse(is.na(text), "", text)
+
 # How far each cell is outside its interval, in units of `scale`; 0 inside.
 misses <- function(values, aims) {
   off <- values[aims$cell] - aims$published
@@ -242,7 +200,10 @@ misses <- function(values, aims) {
 
 # `noise`: named, the size of a change that costs 1, for each kind of value that may move.
 # `measure(sample)`: the cells; `slope(sample, part)`: their derivatives.
-aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message) {
+# The damping is divided by the first number of `damping_by` after a step that helped, and
+# multiplied by the second otherwise.
+aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
+                damping_by = c(4, 8)) {
   values <- measure(sample)
   damping <- 1
   for (turn in seq_len(steps)) {
@@ -278,13 +239,83 @@ aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message) 
       if (sum(misses(after, aims)^2) < sum(missed^2)) {
         sample <- moved
         values <- after
-        damping <- damping / 4
+        damping <- damping / damping_by[1]
         break
       }
-      damping <- damping * 8
+      damping <- damping * damping_by[2]
       if (damping > 1e5) {
         return(sample)
       }
+    }
+  }
+  sample
+}
+
+# ---- Onto the grid -----------------------------------------------------------------
+
+# Outcomes on their grid (`per` steps to the unit): each value is taken up or down as leaves the
+# cells, to first order, nearest to where they are; then pairs of values are moved by one step each
+# as long as that brings cells nearer to their intervals.
+settle <- function(sample, aims, scores, per, step, rounds = 6, moves = 40, say = message) {
+  known <- which(!is.na(sample$outcome))
+  slopes <- function(sample) {
+    found <- outcome_derivatives(sample, scores, step)
+    rownames(found) <- cell_names
+    found[aims$cell, ] / per
+  }
+  slope <- slopes(sample)
+  scaled <- slope / aims$scale
+  error <- numeric(nrow(scaled))
+  value <- sample$outcome[known] * per
+  # Values that matter most are rounded first, so that the others can make up for them.
+  for (i in order(-colSums(scaled^2))) {
+    choices <- c(floor(value[i]), ceiling(value[i]))
+    errors <- outer(scaled[, i], choices - value[i]) + error
+    best <- which.min(colSums(errors^2))
+    error <- errors[, best]
+    value[i] <- choices[best]
+  }
+  limits <- sample$range$outcome * per
+  sample$outcome[known] <- value / per
+  cost <- function(values) {
+    off <- abs(values - aims$published) - 0.9 * aims$within
+    colSums((pmax(off, 0) / aims$scale)^2)
+  }
+  for (round in seq_len(rounds)) {
+    now <- cells(sample, scores)[aims$cell]
+    say(sprintf("round %d: %d cells outside", round, sum(misses(now, aims) != 0)))
+    if (cost(as.matrix(now)) == 0) {
+      break
+    }
+    slope <- slopes(sample)
+    both <- cbind(slope, -slope)
+    direction <- rep(c(1, -1), each = length(known))
+    for (move in seq_len(moves)) {
+      value <- round(sample$outcome[known] * per)
+      room <- value + direction >= limits[1] & value + direction <= limits[2]
+      single <- cost(now + both)
+      single[!room] <- Inf
+      first <- order(single)[1:60]
+      pairs <- vapply(first, function(i) {
+        total <- cost(now + both[, i] + both)
+        total[!room] <- Inf
+        # the same value twice: back where it was, or two steps, is no pair
+        total[c(i, (i + length(known) - 1) %% ncol(both) + 1)] <- Inf
+        c(which.min(total), min(total))
+      }, numeric(2))
+      found <- which.min(pairs[2, ])
+      moved <- c(first[found], pairs[1, found])
+      trial <- sample
+      for (k in moved) {
+        at <- known[(k - 1) %% length(known) + 1]
+        trial$outcome[at] <- (round(trial$outcome[at] * per) + direction[k]) / per
+      }
+      after <- cells(trial, scores)[aims$cell]
+      if (cost(as.matrix(after)) >= cost(as.matrix(now))) {
+        break
+      }
+      sample <- trial
+      now <- after
     }
   }
   sample

@@ -95,3 +95,49 @@ test_that("study2 returns the published table", {
   compared <- compare_published(models, "study2")
   expect_equal(sum(compared$mark %in% c("apart", "absent")), 0L)
 })
+
+test_that("study1 returns the published table but for the cells its help page names", {
+  scores <- suppressMessages(convergence(
+    wai_patient + wai_therapist ~ session | patient, data = study1,
+    per = "course", transform = "log", early_discrepancy = "log_absolute"
+  ))
+  models <- suppressMessages(convergence_models(
+    bdi ~ session | patient, data = study1, scores = scores, initial_row = "drop",
+    rows = "available",
+    center = c("initial", "convergence", "early_wai_patient", "early_wai_therapist", "development")
+  ))
+  compared <- compare_published(models, "study1")
+  apart <- compared[compared$mark == "apart" & compared$model > 1, ]
+  random <- c("intercept_variance", "covariance", "slope_variance")
+  expect_false(any(apart$statistic == "estimate" & !apart$term %in% random))
+  expect_lte(nrow(apart), 3)
+  significant <- c("early_wai_therapist", "development:session", "initial")
+  full <- summary(models$full)$coefficients
+  expect_true(all(full[significant, "Pr(>|t|)"] < 0.05))
+  others <- setdiff(rownames(full), c(significant, "(Intercept)", "session"))
+  expect_true(all(full[others, "Pr(>|t|)"] > 0.05))
+})
+
+test_that("study1's ratings rise, therapists higher first and patients last, without converging", {
+  means <- vapply(c("wai_patient", "wai_therapist"), function(rater) {
+    tapply(study1[[rater]], study1$session, mean, na.rm = TRUE)[c("1", "14")]
+  }, numeric(2))
+  expect_true(all(means["14", ] > means["1", ]))
+  expect_lt(means["1", "wai_patient"], means["1", "wai_therapist"])
+  expect_gt(means["14", "wai_patient"], means["14", "wai_therapist"])
+  expect_gt(stats::sd(study1$wai_patient, TRUE), stats::sd(study1$wai_therapist, TRUE))
+  scores <- suppressMessages(
+    convergence(wai_patient + wai_therapist ~ session | patient, data = study1)
+  )
+  expect_gt(stats::t.test(scores$convergence, alternative = "greater")$p.value, 0.05)
+})
+
+test_that("study1's residuals look drawn: no two dyads alike, no autocorrelation, normal", {
+  expect_false(anyDuplicated(lapply(split(study1$bdi, study1$patient), c)) > 0)
+  known <- study1[!is.na(study1$bdi), ]
+  residual <- residuals(lmm(bdi ~ session + (session | patient), data = known))
+  before <- unlist(tapply(residual, known$patient, function(r) c(NA, r[-length(r)])))
+  # residuals about a line through some 11 points correlate by about -1/11 at lag one
+  expect_lt(abs(stats::cor(residual, before, use = "complete.obs") + 1 / 11), 0.1)
+  expect_gt(stats::shapiro.test(residual)$p.value, 0.01)
+})
