@@ -176,6 +176,19 @@ whole_tolerance <- function(aims, digits) {
   aims
 }
 
+# The tolerances themselves, less 1 %: nine tenths of these intervals, which is what settle() keeps.
+full_tolerance <- function(aims) {
+  fixed <- aims$block == "fixed"
+  estimate <- aims$kind == "estimate"
+  share <- ifelse(aims$block == "fit", 0.019, ifelse(estimate | fixed, 0.05, 0.10))
+  rounding <- ifelse(aims$block == "fit", 0, 0.49) * aims$digit
+  aims$within <- ifelse(
+    fixed & estimate, 0.9 * aims$digit, pmax(rounding, 0.99 * share * abs(aims$published))
+  ) / 0.9
+  aims$scale <- 0.2 * pmax(0.25 * aims$digit, 0.05 * abs(aims$published))
+  aims
+}
+
 # The published table of one study with the terms as they are named here.
 published_cells <- function(study) {
   load("data/published_tables.rda")

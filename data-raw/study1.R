@@ -249,6 +249,14 @@ moved <- approach(drawn, aims, 40)
 aims <- whole_tolerance(aims, 0.7)
 moved <- approach(moved, aims, 35)
 settled <- settle(moved, whole_tolerance(aims, 0.48), drawn_scores, per = 1, step = 0.05)
+# Some cells end a hair outside their tolerance. They alone are asked once more: the intervals are
+# now the tolerances themselves (settle() keeps a tenth of them in reserve), and neither the fixed
+# effects nor the cell that is hardest to move may pay for the others.
+last <- full_tolerance(aims)
+dear <- ifelse(last$block == "fixed" & last$kind == "estimate", 0.1, 1)
+dear[last$cell == "3 early_patient std_error"] <- 0.3
+last$scale <- last$scale * dear
+settled <- settle(settled, last, drawn_scores, per = 1, step = 0.05)
 
 # ---- 4. The rest ----------------------------------------------------------------------
 

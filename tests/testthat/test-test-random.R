@@ -219,7 +219,10 @@ test_that("printing says what was left out and where p is from", {
   skip_if_not_installed("lme4")
   data(sleepstudy, package = "lme4", envir = environment())
   fit <- lmm(Reaction ~ Days + (Days | Subject), data = sleepstudy)
-  three <- lmm(bdi ~ session + (session | therapist / patient), data = study1)
+  three <- lmm(
+    distance ~ age + (age | Sex / Subject),
+    data = transform(nlme::Orthodont, Sex = paste(Sex, as.integer(Subject) %% 3))
+  )
   expect_snapshot({
     test_random(fit, nsim = 99, seed = 1)
     test_random(fit, reduce = FALSE)
