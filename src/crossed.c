@@ -235,12 +235,6 @@ typedef struct {
     double *T, *trQ, *rQ;
 } system;
 
-static double *take(double *memory, size_t *used, size_t size) {
-    double *block = memory ? memory + *used : NULL;
-    *used += size;
-    return block;
-}
-
 static int inner_parameters(const sp_model *model) {
     int n = 1;
     for (int r = 0; r < model->n_par; r++) {
@@ -267,38 +261,39 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
     }
     size_t N = o->N, NN = N * N, rows = N * d;
     o->stride = q * widest;
-    o->uF = take(memory, &used, o->stride * (size_t)data->crossed->start[data->n_units]);
-    o->W = take(memory, &used, q * q * (size_t)data->n_units);
-    o->J = take(memory, &used, NN);
-    o->gain = take(memory, &used, NN);
-    o->shrink = take(memory, &used, NN);
-    o->K = take(memory, &used, NN);
-    o->factor = take(memory, &used, NN);
-    o->half = take(memory, &used, NN);
-    o->free = take(memory, &used, NN);
-    o->Ga = take(memory, &used, NN * (size_t)o->n_inner);
-    o->root_G = take(memory, &used, squares);
-    o->root_Gt = take(memory, &used, squares);
-    o->h = take(memory, &used, rows);
-    o->z = take(memory, &used, rows);
-    o->c = take(memory, &used, rows);
-    o->hh = take(memory, &used, rows);
-    o->rest = take(memory, &used, rows);
+    o->uF = sp_take(memory, &used, o->stride * (size_t)data->crossed->start[data->n_units]);
+    o->W = sp_take(memory, &used, q * q * (size_t)data->n_units);
+    o->J = sp_take(memory, &used, NN);
+    o->gain = sp_take(memory, &used, NN);
+    o->shrink = sp_take(memory, &used, NN);
+    o->K = sp_take(memory, &used, NN);
+    o->factor = sp_take(memory, &used, NN);
+    o->half = sp_take(memory, &used, NN);
+    o->free = sp_take(memory, &used, NN);
+    o->Ga = sp_take(memory, &used, NN * (size_t)o->n_inner);
+    o->root_G = sp_take(memory, &used, squares);
+    o->root_Gt = sp_take(memory, &used, squares);
+    o->h = sp_take(memory, &used, rows);
+    o->z = sp_take(memory, &used, rows);
+    o->c = sp_take(memory, &used, rows);
+    o->hh = sp_take(memory, &used, rows);
+    o->rest = sp_take(memory, &used, rows);
     size_t side = q * (size_t)data->crossed->n_outer;
-    o->raw = take(memory, &used, side * d);
-    o->raw_out = take(memory, &used, side * d);
-    o->Y = take(memory, &used, rows * k);
-    o->wide_rows = take(memory, &used, rows);
-    o->wide_out = take(memory, &used, rows);
-    o->cv = take(memory, &used, sp_packed_size(data->d));
-    o->Phi = take(memory, &used, d * d);
-    o->P = take(memory, &used, d * d);
-    o->C = take(memory, &used, d * d);
-    o->T = take(memory, &used, k * k);
-    o->trQ = take(memory, &used, k * k);
-    o->rQ = take(memory, &used, k * k);
-    o->inner = (int *)(void *)take(memory, &used, (size_t)o->n_inner);
-    o->small = take(memory, &used, d * d + 8 * widest * widest + 2 * q * d + (2 * k + 4) * q * q);
+    o->raw = sp_take(memory, &used, side * d);
+    o->raw_out = sp_take(memory, &used, side * d);
+    o->Y = sp_take(memory, &used, rows * k);
+    o->wide_rows = sp_take(memory, &used, rows);
+    o->wide_out = sp_take(memory, &used, rows);
+    o->cv = sp_take(memory, &used, sp_packed_size(data->d));
+    o->Phi = sp_take(memory, &used, d * d);
+    o->P = sp_take(memory, &used, d * d);
+    o->C = sp_take(memory, &used, d * d);
+    o->T = sp_take(memory, &used, k * k);
+    o->trQ = sp_take(memory, &used, k * k);
+    o->rQ = sp_take(memory, &used, k * k);
+    o->inner = (int *)(void *)sp_take(memory, &used, (size_t)o->n_inner);
+    o->small =
+        sp_take(memory, &used, d * d + 8 * widest * widest + 2 * q * d + (2 * k + 4) * q * q);
     return used;
 }
 
@@ -557,16 +552,6 @@ static void meeting_sandwich(const sp_reduced *data, const sp_model *model, cons
 
 /* ---- the criterion -------------------------------------------------------------------------- */
 
-/* out (q rows of length d) = M in, M q x q. */
-static void rows_product(int q, int d, const double *M, const double *in, double *out) {
-    memset(out, 0, (size_t)q * d * sizeof(double));
-    for (int j = 0; j < q; j++) {
-        for (int i = 0; i < q; i++) {
-            sp_axpy((size_t)d, M[i + (size_t)q * j], in + (size_t)d * j, out + (size_t)d * i);
-        }
-    }
-}
-
 /* P (d x d) += alpha sum of x_i y_i', made symmetric. */
 static void add_row_products(size_t n, int d, double alpha, const double *x, const double *y,
                              double *P) {
@@ -598,7 +583,7 @@ static sp_status add_units(const sp_reduced *data, const sp_model *model, const 
         }
         *log_det += log_det_unit;
         sp_multiply_tn(q, q, q, Ci, Ci, W);
-        rows_product(q, d, W, data->a + (size_t)q * d * g, Wa);
+        sp_rows_multiply(q, q, d, W, data->a + (size_t)q * d * g, Wa);
         add_meeting_products(data, model, o, g, W, scratch, o->J);
         add_meeting_rows(data, model, o, g, Wa, o->h);
     }
@@ -702,7 +687,7 @@ static void close_products(const sp_reduced *data, const sp_model *model, const 
     }
     for (int g = 0; g < data->n_units; g++) {
         unit_residual(data, model, o, g, residual);
-        rows_product(q, d, o->W + (size_t)q * q * (size_t)g, residual, product);
+        sp_rows_multiply(q, q, d, o->W + (size_t)q * q * (size_t)g, residual, product);
         add_row_products((size_t)q, d, 1.0, residual, product, full);
         add_meeting_rows(data, model, o, g, product, o->hh);
     }
@@ -827,7 +812,7 @@ static void add_unit_derivatives(const sp_reduced *data, const sp_model *model,
             for (int j = 0; j < q; j++) {
                 out->trace[r] += WDr[j + (size_t)q * j];
             }
-            rows_product(q, d, V, residual, product);
+            sp_rows_multiply(q, q, d, V, residual, product);
             add_row_products((size_t)q, d, 1.0, residual, product, out->P + (size_t)d * d * r);
             add_meeting_products(data, model, o, g, V, scratch, o->Ga + NN * (size_t)i);
             add_meeting_rows(data, model, o, g, product, o->Y + Nd * (size_t)r);
@@ -1133,9 +1118,9 @@ static void add_unit_curvature(const sp_reduced *data, const sp_model *model, co
         sp_multiply(q, q, q, W, D, WD);
         sp_multiply(q, q, q, WD, W, V);
         sp_multiply(q, q, q, WD, V, DV);
-        rows_product(q, d, V, residual, product);
+        sp_rows_multiply(q, q, d, V, residual, product);
         add_meeting_rows(data, model, o, g, product, Y);
-        rows_product(q, d, DV, residual, product);
+        sp_rows_multiply(q, q, d, DV, residual, product);
         add_row_products((size_t)q, d, 1.0, residual, product, P);
     }
 }

@@ -20,32 +20,14 @@ static size_t n_nodes_above(const sp_reduced *data) {
     return sum;
 }
 
-static size_t widest(const sp_model *model) {
-    int m = model->q;
-    for (int l = 0; l < model->n_levels; l++) {
-        m = model->dim[l] > m ? model->dim[l] : m;
-    }
-    return (size_t)m;
-}
-
 enum { N_SQUARES = 18, N_ROWS = 5 };
 
 size_t sp_curvature_work_size(const sp_reduced *data, const sp_model *model) {
     if (data->crossed) {
         return 0;
     }
-    size_t q = (size_t)data->q, d = (size_t)data->d, m = widest(model);
+    size_t q = (size_t)data->q, d = (size_t)data->d, m = sp_widest(model);
     return n_nodes_above(data) * 2 * (q * q + q * d) + N_SQUARES * m * m + N_ROWS * q * d;
-}
-
-/* out (q rows of length d) += alpha M (q x q) times in (q rows). */
-static void rows_add(int q, int d, double alpha, const double *M, const double *in, double *out) {
-    for (int i = 0; i < q; i++) {
-        for (int j = 0; j < q; j++) {
-            sp_axpy((size_t)d, alpha * M[i + (size_t)q * j], in + (size_t)d * j,
-                    out + (size_t)d * i);
-        }
-    }
 }
 
 /* C += alpha A B, q x q. */
@@ -57,22 +39,12 @@ static void add_product(int q, double alpha, const double *A, const double *B, d
     }
 }
 
-static void symmetrise(int n, double *A) {
-    for (int j = 0; j < n; j++) {
-        for (int i = 0; i < j; i++) {
-            double mean = 0.5 * (A[i + (size_t)n * j] + A[j + (size_t)n * i]);
-            A[i + (size_t)n * j] = mean;
-            A[j + (size_t)n * i] = mean;
-        }
-    }
-}
-
 /* W1 = -W Om1 W and W2 = 2 W Om1 W Om1 W, with Om1 = R F G1 F'R' + s1 I. */
 static void item_jets(const sp_reduced *data, const sp_model *model, const sp_point *point,
                       const sp_reml_work *work, int item, const sp_direction *direction, double *W1,
                       double *W2, double *scratch) {
     int q = data->q, q0 = model->dim[0];
-    size_t qq = (size_t)q * q, mm = widest(model) * widest(model);
+    size_t qq = (size_t)q * q, mm = sp_widest(model) * sp_widest(model);
     const double *R = data->R + qq * data->item_unit[item], *W = work->W + qq * item;
     double *L = scratch, *LG = L + mm, *Om1 = LG + mm, *WOm1 = Om1 + mm;
     sp_multiply(q, q, q0, R, point->F[0], L);
@@ -123,14 +95,14 @@ static void sum_second(const sp_reduced *data, const sp_model *model, const sp_p
                        const sp_reml_work *work, int item, int n_directions,
                        const sp_direction *directions, const double *weights, double *sum,
                        double *scratch) {
-    size_t qq = (size_t)data->q * data->q, mm = widest(model) * widest(model);
+    size_t qq = (size_t)data->q * data->q, mm = sp_widest(model) * sp_widest(model);
     double *W1 = scratch, *W2 = W1 + mm, *inner = W2 + mm;
     memset(sum, 0, qq * sizeof(double));
     for (int m = 0; m < n_directions; m++) {
         item_jets(data, model, point, work, item, &directions[m], W1, W2, inner);
         sp_axpy(qq, weights[m], W2, sum);
     }
-    symmetrise(data->q, sum);
+    sp_symmetrise(data->q, sum);
 }
 
 static void add_items(const sp_reduced *data, const sp_model *model, const sp_point *point,
@@ -138,7 +110,7 @@ static void add_items(const sp_reduced *data, const sp_model *model, const sp_po
                       const double *weights, double *scratch, double *packed) {
     int q = data->q, d = data->d;
     size_t qd = (size_t)q * d;
-    double *sum = scratch, *inner = sum + widest(model) * widest(model);
+    double *sum = scratch, *inner = sum + sp_widest(model) * sp_widest(model);
     int n_items = data->n_levels > 1 ? data->n_shared : data->n_items;
     for (int g = 0; g < n_items; g++) {
         sum_second(data, model, point, work, g, n_directions, directions, weights, sum, inner);
@@ -161,7 +133,7 @@ static void add_cells(const sp_reduced *data, const sp_model *model, const sp_po
                       const sp_reml_work *work, const sp_direction *direction, node_jets jets,
                       double *scratch) {
     int q = data->q, d = data->d;
-    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = widest(model) * widest(model);
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
     double *W1 = scratch, *W2 = W1 + mm, *RW = W2 + mm, *inner = RW + mm;
     for (int c = 0; c < data->n_cells; c++) {
         int item = data->cell_item[c];
@@ -170,10 +142,10 @@ static void add_cells(const sp_reduced *data, const sp_model *model, const sp_po
         item_jets(data, model, point, work, item, direction, W1, W2, inner);
         sp_multiply_tn(q, q, q, R, W1, RW);
         add_product(q, data->cell_count[c], RW, R, jets.J1 + qq * node);
-        rows_add(q, d, 1.0, RW, a, jets.h1 + qd * node);
+        sp_rows_add(q, q, d, 1.0, RW, a, jets.h1 + qd * node);
         sp_multiply_tn(q, q, q, R, W2, RW);
         add_product(q, data->cell_count[c], RW, R, jets.J2 + qq * node);
-        rows_add(q, d, 1.0, RW, a, jets.h2 + qd * node);
+        sp_rows_add(q, q, d, 1.0, RW, a, jets.h2 + qd * node);
     }
 }
 
@@ -220,10 +192,10 @@ static sp_status gain_jets(int q, int ql, const double *F, const double *G, cons
         return SP_SINGULAR;
     }
     double *FX = JF;
-    symmetrise(ql, X1);
+    sp_symmetrise(ql, X1);
     sp_multiply(q, ql, ql, F, X1, FX);
     sp_multiply_nt(q, ql, q, FX, F, N1);
-    symmetrise(ql, X2);
+    sp_symmetrise(ql, X2);
     sp_multiply(q, ql, ql, F, X2, FX);
     sp_multiply_nt(q, ql, q, FX, F, N2);
     return SP_OK;
@@ -235,7 +207,7 @@ static sp_status close_node(const sp_reduced *data, const sp_model *model, const
                             const sp_reml_work *work, const sp_direction *direction, double weight,
                             int level, int t, node_jets jets, double *scratch, double *packed) {
     int q = data->q, d = data->d;
-    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = widest(model) * widest(model);
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
     size_t node = work->offset[level] + (size_t)t;
     const double *J = work->J + qq * node, *N = work->N + qq * node, *h = work->h + qd * node;
     double *J1 = jets.J1 + qq * node, *J2 = jets.J2 + qq * node;
@@ -244,8 +216,8 @@ static sp_status close_node(const sp_reduced *data, const sp_model *model, const
     double *inner = T2 + mm;
     double *rows = scratch + N_SQUARES * mm, *z = rows, *z1 = z + qd, *z2 = z1 + qd, *w = z2 + qd;
     double *Nh1 = w + qd;
-    symmetrise(q, J1);
-    symmetrise(q, J2);
+    sp_symmetrise(q, J1);
+    sp_symmetrise(q, J2);
     sp_status status = gain_jets(q, model->dim[level], point->F[level], point->G[level],
                                  direction->G[level], J, J1, J2, mm, inner, N1, N2);
     if (status != SP_OK) {
@@ -254,10 +226,10 @@ static sp_status close_node(const sp_reduced *data, const sp_model *model, const
 
     /* (h'N h)'' = h'w + w'h + 2 h1'N h1, w = N h2 + 2 N1 h1 + N2 h / 2. */
     memset(rows, 0, N_ROWS * qd * sizeof(double));
-    rows_add(q, d, 1.0, N, h2, w);
-    rows_add(q, d, 2.0, N1, h1, w);
-    rows_add(q, d, 0.5, N2, h, w);
-    rows_add(q, d, 1.0, N, h1, Nh1);
+    sp_rows_add(q, q, d, 1.0, N, h2, w);
+    sp_rows_add(q, q, d, 2.0, N1, h1, w);
+    sp_rows_add(q, q, d, 0.5, N2, h, w);
+    sp_rows_add(q, q, d, 1.0, N, h1, Nh1);
     for (int i = 0; i < q; i++) {
         size_t at = (size_t)d * i;
         sp_add_outer_sym(d, -weight, h + at, w + at, packed);
@@ -284,19 +256,19 @@ static sp_status close_node(const sp_reduced *data, const sp_model *model, const
     add_product(q, -1.0, J, T2, K2);
 
     double *hh1 = jets.h1 + qd * up, *hh2 = jets.h2 + qd * up;
-    rows_add(q, d, 1.0, N, h, z);
+    sp_rows_add(q, q, d, 1.0, N, h, z);
     sp_axpy(qd, 1.0, Nh1, z1);
-    rows_add(q, d, 1.0, N1, h, z1);
-    rows_add(q, d, 1.0, N2, h, z2);
-    rows_add(q, d, 2.0, N1, h1, z2);
-    rows_add(q, d, 1.0, N, h2, z2);
+    sp_rows_add(q, q, d, 1.0, N1, h, z1);
+    sp_rows_add(q, q, d, 1.0, N2, h, z2);
+    sp_rows_add(q, q, d, 2.0, N1, h1, z2);
+    sp_rows_add(q, q, d, 1.0, N, h2, z2);
     sp_axpy(qd, 1.0, h1, hh1);
-    rows_add(q, d, -1.0, J1, z, hh1);
-    rows_add(q, d, -1.0, J, z1, hh1);
+    sp_rows_add(q, q, d, -1.0, J1, z, hh1);
+    sp_rows_add(q, q, d, -1.0, J, z1, hh1);
     sp_axpy(qd, 1.0, h2, hh2);
-    rows_add(q, d, -1.0, J2, z, hh2);
-    rows_add(q, d, -2.0, J1, z1, hh2);
-    rows_add(q, d, -1.0, J, z2, hh2);
+    sp_rows_add(q, q, d, -1.0, J2, z, hh2);
+    sp_rows_add(q, q, d, -2.0, J1, z1, hh2);
+    sp_rows_add(q, q, d, -1.0, J, z2, hh2);
     return SP_OK;
 }
 

@@ -14,26 +14,20 @@ typedef struct {
     double *Ru, *X, *scratch;
 } natural;
 
-static double *take(double *memory, size_t *used, size_t size) {
-    double *block = memory ? memory + *used : NULL;
-    *used += size;
-    return block;
-}
-
 static size_t carve(const sp_reduced *data, const sp_model *model, double *memory, natural *at) {
     size_t used = 0, d = (size_t)data->d, k = (size_t)model->n_par + 1, widest = 0;
     for (int l = 0; l < model->n_levels; l++) {
         size_t dim = (size_t)model->dim[l];
-        at->F[l] = take(memory, &used, (size_t)data->q * dim);
-        at->G[l] = take(memory, &used, dim * dim);
-        at->root[l] = take(memory, &used, dim * dim);
+        at->F[l] = sp_take(memory, &used, (size_t)data->q * dim);
+        at->G[l] = sp_take(memory, &used, dim * dim);
+        at->root[l] = sp_take(memory, &used, dim * dim);
         widest = dim > widest ? dim : widest;
     }
-    at->scratch = take(memory, &used, widest * (widest + 5));
-    at->value.root = take(memory, &used, d * d);
-    double *derivatives = take(memory, &used, sp_derivatives_size((int)d, (int)k));
-    at->Ru = take(memory, &used, d * d);
-    at->X = take(memory, &used, d * d);
+    at->scratch = sp_take(memory, &used, widest * (widest + 5));
+    at->value.root = sp_take(memory, &used, d * d);
+    double *derivatives = sp_take(memory, &used, sp_derivatives_size((int)d, (int)k));
+    at->Ru = sp_take(memory, &used, d * d);
+    at->X = sp_take(memory, &used, d * d);
     if (memory) {
         sp_derivatives_init((int)d, (int)k, derivatives, &at->derivatives);
         sp_reml_work_init(data, model, memory + used, &at->work);
@@ -240,14 +234,15 @@ sp_status sp_adjustment_at(const sp_reduced *data, const sp_model *model, const 
     }
     int p = data->p, d = data->d, k = model->n_par + 1;
     double variance_scale = units->y_scale * units->y_scale;
-    double *vectors = take(memory, &used, (size_t)k * k), *w = take(memory, &used, (size_t)k);
-    double *eigen_work = take(memory, &used, 3 * (size_t)k);
-    sp_direction *directions = (sp_direction *)(void *)take(
+    double *vectors = sp_take(memory, &used, (size_t)k * k), *w = sp_take(memory, &used, (size_t)k);
+    double *eigen_work = sp_take(memory, &used, 3 * (size_t)k);
+    sp_direction *directions = (sp_direction *)(void *)sp_take(
         memory, &used, (size_t)k * (sizeof(sp_direction) / sizeof(double) + 1));
-    double *packed = take(memory, &used, sp_packed_size(d));
-    double *full = take(memory, &used, (size_t)d * d), *half = take(memory, &used, (size_t)d * d);
+    double *packed = sp_take(memory, &used, sp_packed_size(d));
+    double *full = sp_take(memory, &used, (size_t)d * d),
+           *half = sp_take(memory, &used, (size_t)d * d);
     /* Scaled to a unit diagonal first: parameters may differ by many orders of magnitude. */
-    double *scale = take(memory, &used, (size_t)k);
+    double *scale = sp_take(memory, &used, (size_t)k);
     for (int r = 0; r < k; r++) {
         scale[r] = sqrt(fabs(W[r + (size_t)k * r]));
     }
@@ -269,7 +264,7 @@ sp_status sp_adjustment_at(const sp_reduced *data, const sp_model *model, const 
             vectors[r + (size_t)k * m] *= scale[r];
         }
         set_direction(model, vectors + (size_t)k * m, 1.0 / variance_scale,
-                      take(memory, &used, squares), &directions[m]);
+                      sp_take(memory, &used, squares), &directions[m]);
     }
     status = sp_reml_curvature(data, model, &at.point, &at.work, k, directions, w, memory + used,
                                packed);

@@ -5,6 +5,7 @@
 #define SAMEPAGE_LINALG_H
 
 #include <stddef.h>
+#include <string.h>
 
 /* Number of elements of a packed d x d matrix. */
 static inline size_t sp_packed_size(int d) {
@@ -112,5 +113,41 @@ void sp_add_outer_sym(int d, double alpha, const double *u, const double *v, dou
 
 /* Full symmetric d x d matrix from its packed form. */
 void sp_unpack(int d, const double *packed, double *full);
+
+/* Takes `size` doubles off a workspace; with memory NULL only counts them in *used. */
+static inline double *sp_take(double *memory, size_t *used, size_t size) {
+    double *block = memory ? memory + *used : NULL;
+    *used += size;
+    return block;
+}
+
+/* Rows: out (m rows of length d) += alpha M in, M m x n column-major, in n rows. */
+static inline void sp_rows_add(int m, int n, int d, double alpha, const double *M, const double *in,
+                               double *out) {
+    for (int i = 0; i < m; i++) {
+        for (int j = 0; j < n; j++) {
+            sp_axpy((size_t)d, alpha * M[i + (size_t)m * j], in + (size_t)d * j,
+                    out + (size_t)d * i);
+        }
+    }
+}
+
+/* The same with out = M in. */
+static inline void sp_rows_multiply(int m, int n, int d, const double *M, const double *in,
+                                    double *out) {
+    memset(out, 0, (size_t)m * d * sizeof(double));
+    sp_rows_add(m, n, d, 1.0, M, in, out);
+}
+
+/* A (n x n) becomes (A + A') / 2. */
+static inline void sp_symmetrise(int n, double *A) {
+    for (int j = 0; j < n; j++) {
+        for (int i = 0; i < j; i++) {
+            double mean = 0.5 * (A[i + (size_t)n * j] + A[j + (size_t)n * i]);
+            A[i + (size_t)n * j] = mean;
+            A[j + (size_t)n * i] = mean;
+        }
+    }
+}
 
 #endif

@@ -185,41 +185,35 @@ static size_t total_size(const sp_blocks *blocks) {
     return sum;
 }
 
-static double *take(double *memory, size_t *used, size_t size) {
-    double *block = memory ? memory + *used : NULL;
-    *used += size;
-    return block;
-}
-
 static size_t carve(search *o, double *memory) {
     size_t used = 0, d = (size_t)o->data->d, k = (size_t)o->model->n_par, q = (size_t)o->data->q;
     size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
-    o->value.root = take(memory, &used, d * d);
-    double *derivatives = take(memory, &used, sp_derivatives_size((int)d, (int)k + 1));
+    o->value.root = sp_take(memory, &used, d * d);
+    double *derivatives = sp_take(memory, &used, sp_derivatives_size((int)d, (int)k + 1));
     if (memory) {
         sp_derivatives_init((int)d, (int)k, derivatives, &o->derivatives);
     }
     for (int l = 0; l < o->model->n_levels; l++) {
         size_t dim = (size_t)o->model->dim[l];
-        o->F[l] = take(memory, &used, q * dim);
-        o->G[l] = take(memory, &used, dim * dim);
-        o->root[l] = take(memory, &used, dim * dim);
+        o->F[l] = sp_take(memory, &used, q * dim);
+        o->G[l] = sp_take(memory, &used, dim * dim);
+        o->root[l] = sp_take(memory, &used, dim * dim);
     }
-    o->T = take(memory, &used, squares);
-    o->U = take(memory, &used, squares);
-    o->best_U = take(memory, &used, squares);
-    o->held = take(memory, &used, 4 * squares + 2 * q * q + sizes * (q + sizes + 1));
-    o->l = take(memory, &used, sizes);
-    o->best_l = take(memory, &used, sizes);
-    o->gradient = take(memory, &used, k);
-    o->scale = take(memory, &used, k);
-    o->x = take(memory, &used, k);
-    o->step = take(memory, &used, k);
-    o->scaled_g = take(memory, &used, k);
-    o->hessian = take(memory, &used, k * k);
-    o->fisher = take(memory, &used, k * k);
-    o->scaled_H = take(memory, &used, k * k);
-    o->work = take(memory, &used, 8 * (k + sizes) + 2 * squares);
+    o->T = sp_take(memory, &used, squares);
+    o->U = sp_take(memory, &used, squares);
+    o->best_U = sp_take(memory, &used, squares);
+    o->held = sp_take(memory, &used, 4 * squares + 2 * q * q + sizes * (q + sizes + 1));
+    o->l = sp_take(memory, &used, sizes);
+    o->best_l = sp_take(memory, &used, sizes);
+    o->gradient = sp_take(memory, &used, k);
+    o->scale = sp_take(memory, &used, k);
+    o->x = sp_take(memory, &used, k);
+    o->step = sp_take(memory, &used, k);
+    o->scaled_g = sp_take(memory, &used, k);
+    o->hessian = sp_take(memory, &used, k * k);
+    o->fisher = sp_take(memory, &used, k * k);
+    o->scaled_H = sp_take(memory, &used, k * k);
+    o->work = sp_take(memory, &used, 8 * (k + sizes) + 2 * squares);
     return used;
 }
 

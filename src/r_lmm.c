@@ -653,7 +653,7 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     SEXP out = PROTECT(results_list(RES_LENGTH, &data, &model, &blocks, &units, restricted, G, s));
     /* The optimiser's own value: it has G's factors, of which G itself loses digits. */
     REAL(VECTOR_ELT(out, RES_CRITERION))
-    [0] = sp_criterion(&data, &units, Rf_asLogical(reml), optimum.criterion);
+    [0] = sp_criterion(&data, &units, restricted, optimum.criterion);
     put_matrix(out, RES_VCOV_PARAMETERS, k, k);
     int undetermined = sp_face_covariance(&blocks, k, G, rank, REAL(VECTOR_ELT(out, RES_GRADIENT)),
                                           REAL(VECTOR_ELT(out, RES_OBSERVED)),

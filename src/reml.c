@@ -18,26 +18,9 @@ static size_t n_pairs(size_t k) {
     return k * (k + 1) / 2;
 }
 
-/* Rows and columns of the small scratch matrices: terms that share columns can make a level's own
- * dimension exceed q. */
-static size_t widest(const sp_model *model) {
-    int m = model->q;
-    for (int l = 0; l < model->n_levels; l++) {
-        m = model->dim[l] > m ? model->dim[l] : m;
-    }
-    return (size_t)m;
-}
-
 /* Position of the pair (r, s) of parameters, r <= s. */
 static size_t pair_index(int r, int s) {
     return (size_t)s * (size_t)(s + 1) / 2 + (size_t)r;
-}
-
-/* Takes `size` doubles off *memory; with *memory NULL only counts. */
-static double *take(double **memory, size_t *used, size_t size) {
-    double *block = *memory ? *memory + *used : NULL;
-    *used += size;
-    return block;
 }
 
 static size_t carve(const sp_reduced *data, const sp_model *model, double *memory,
@@ -48,32 +31,32 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
     size_t nodes = n_upper_nodes(data, 1);
     size_t high = n_upper_nodes(data, 2) + (data->n_levels > 1); /* one slot for level 1 */
     size_t used = 0;
-    work->Ci = take(&memory, &used, items * qq);
-    work->W = take(&memory, &used, items * qq);
-    work->tau = take(&memory, &used, items * qq);
-    work->rho = take(&memory, &used, items * qq);
-    work->Rn = take(&memory, &used, nodes * qq);
-    work->Cn = take(&memory, &used, nodes * qq);
-    work->J = take(&memory, &used, nodes * qq);
-    work->N = take(&memory, &used, nodes * qq);
-    work->K = take(&memory, &used, nodes * qq);
-    work->h = take(&memory, &used, nodes * qd);
-    work->an = take(&memory, &used, nodes * qd);
-    work->z = take(&memory, &used, nodes * qd);
-    work->hhat = take(&memory, &used, nodes * qd);
-    work->node_Ga = take(&memory, &used, high * k * qq);
-    work->node_De = take(&memory, &used, high * n_pairs(k) * qq);
-    work->node_y = take(&memory, &used, high * k * qd);
-    work->cv = take(&memory, &used, sp_packed_size(data->d));
-    work->Phi = take(&memory, &used, d * d);
-    work->weight_tau = take(&memory, &used, sp_packed_size(data->d));
-    work->weight_rho = take(&memory, &used, sp_packed_size(data->d));
-    work->P_shared = take(&memory, &used, 2 * k * sp_packed_size(data->d));
-    work->T = take(&memory, &used, k * k);
-    work->trQ = take(&memory, &used, k * k);
-    work->rQ = take(&memory, &used, k * k);
-    size_t m = widest(model);
-    work->small = take(&memory, &used, 40 * m * m + 8 * m * d + k * (qq + qd) + 2 * d * d);
+    work->Ci = sp_take(memory, &used, items * qq);
+    work->W = sp_take(memory, &used, items * qq);
+    work->tau = sp_take(memory, &used, items * qq);
+    work->rho = sp_take(memory, &used, items * qq);
+    work->Rn = sp_take(memory, &used, nodes * qq);
+    work->Cn = sp_take(memory, &used, nodes * qq);
+    work->J = sp_take(memory, &used, nodes * qq);
+    work->N = sp_take(memory, &used, nodes * qq);
+    work->K = sp_take(memory, &used, nodes * qq);
+    work->h = sp_take(memory, &used, nodes * qd);
+    work->an = sp_take(memory, &used, nodes * qd);
+    work->z = sp_take(memory, &used, nodes * qd);
+    work->hhat = sp_take(memory, &used, nodes * qd);
+    work->node_Ga = sp_take(memory, &used, high * k * qq);
+    work->node_De = sp_take(memory, &used, high * n_pairs(k) * qq);
+    work->node_y = sp_take(memory, &used, high * k * qd);
+    work->cv = sp_take(memory, &used, sp_packed_size(data->d));
+    work->Phi = sp_take(memory, &used, d * d);
+    work->weight_tau = sp_take(memory, &used, sp_packed_size(data->d));
+    work->weight_rho = sp_take(memory, &used, sp_packed_size(data->d));
+    work->P_shared = sp_take(memory, &used, 2 * k * sp_packed_size(data->d));
+    work->T = sp_take(memory, &used, k * k);
+    work->trQ = sp_take(memory, &used, k * k);
+    work->rQ = sp_take(memory, &used, k * k);
+    size_t m = sp_widest(model);
+    work->small = sp_take(memory, &used, 40 * m * m + 8 * m * d + k * (qq + qd) + 2 * d * d);
     size_t first = 0;
     work->offset[0] = 0;
     for (int l = 1; l < data->n_levels; l++) {
@@ -116,26 +99,6 @@ void sp_derivatives_init(int d, int k, double *memory, sp_derivatives *out) {
 /* ---- small helpers -------------------------------------------------------------------------- */
 
 /* out (m rows of length d) = M (m x n) times in (n rows of length d), or minus/plus into out. */
-static void rows_multiply(int m, int n, int d, const double *M, const double *in, double *out) {
-    for (int i = 0; i < m; i++) {
-        double *row = out + (size_t)d * i;
-        memset(row, 0, (size_t)d * sizeof(double));
-        for (int j = 0; j < n; j++) {
-            sp_axpy((size_t)d, M[i + (size_t)m * j], in + (size_t)d * j, row);
-        }
-    }
-}
-
-static void rows_add(int m, int n, int d, double alpha, const double *M, const double *in,
-                     double *out) {
-    for (int i = 0; i < m; i++) {
-        for (int j = 0; j < n; j++) {
-            sp_axpy((size_t)d, alpha * M[i + (size_t)m * j], in + (size_t)d * j,
-                    out + (size_t)d * i);
-        }
-    }
-}
-
 /* Row vectors in the coordinates of root: out = in root, root = [upper triangular p x p | rho]. */
 static void rows_transform(int n_rows, int d, const double *root, const double *in, double *out) {
     for (int i = 0; i < n_rows; i++) {
@@ -151,16 +114,6 @@ static void rows_transform(int n_rows, int d, const double *root, const double *
 /* Trace of A B for symmetric n x n matrices. */
 static double trace_product(int n, const double *A, const double *B) {
     return sp_dot((size_t)n * n, A, B);
-}
-
-static void symmetrise(int n, double *A) {
-    for (int j = 0; j < n; j++) {
-        for (int i = 0; i < j; i++) {
-            double mean = 0.5 * (A[i + (size_t)n * j] + A[j + (size_t)n * i]);
-            A[i + (size_t)n * j] = mean;
-            A[j + (size_t)n * i] = mean;
-        }
-    }
 }
 
 /* A += alpha (u v' + v u') / 2. */
@@ -307,7 +260,7 @@ static sp_status add_items(const sp_reduced *data, const sp_model *model, const 
                            sp_reml_work *work, sp_value *value) {
     int q = data->q, d = data->d;
     size_t qq = (size_t)q * q;
-    double *u = work->small + 4 * widest(model) * widest(model);
+    double *u = work->small + 4 * sp_widest(model) * sp_widest(model);
     for (int g = 0; g < data->n_items; g++) {
         double *Ci = work->Ci + qq * g, *W = work->W + qq * g;
         double log_det;
@@ -318,7 +271,7 @@ static sp_status add_items(const sp_reduced *data, const sp_model *model, const 
         if (g < data->n_shared) {
             contract_shared(data, W, shared_products(data, g), work->cv);
         } else if (data->n_levels == 1) {
-            rows_multiply(q, q, d, Ci, item_rows(data, g), u);
+            sp_rows_multiply(q, q, d, Ci, item_rows(data, g), u);
             for (int i = 0; i < q; i++) {
                 sp_add_outer(d, 1.0, u + (size_t)d * i, work->cv);
             }
@@ -369,7 +322,7 @@ static void absorb(int q, int d, double *M, double *rows, double *R, double *a, 
 /* Each cell's rows [Ci R | Ci a], one set of q for all its units, join its node. */
 static void add_cells(const sp_reduced *data, const sp_model *model, sp_reml_work *work) {
     int q = data->q, d = data->d;
-    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = widest(model) * widest(model);
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
     double *M = work->small, *rows = M + mm, *along = rows + qd;
     for (int c = 0; c < data->n_cells; c++) {
         int item = data->cell_item[c];
@@ -377,7 +330,7 @@ static void add_cells(const sp_reduced *data, const sp_model *model, sp_reml_wor
         const double *Ci = work->Ci + qq * item;
         double root = sqrt(data->cell_count[c]);
         sp_multiply(q, q, q, Ci, item_R(data, item), M);
-        rows_multiply(q, q, d, Ci, data->cell_sum + qd * c, rows);
+        sp_rows_multiply(q, q, d, Ci, data->cell_sum + qd * c, rows);
         for (size_t i = 0; i < qq; i++) {
             M[i] *= root;
         }
@@ -400,7 +353,7 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
     double *Rn = work->Rn + qq * node, *an = work->an + qd * node, *Cn = work->Cn + qq * node;
     double *J = work->J + qq * node, *N = work->N + qq * node, *K = work->K + qq * node;
     double *h = work->h + qd * node;
-    size_t mm = widest(model) * widest(model);
+    size_t mm = sp_widest(model) * sp_widest(model);
     double *L = work->small, *LG = L + mm, *M = LG + mm, *X = M + mm, *CR = X + mm;
     double *rows = CR + mm, *along = rows + qd;
 
@@ -410,7 +363,7 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
     }
     value->log_det_v += log_det;
     sp_multiply(q, q, q, Cn, Rn, CR);
-    rows_multiply(q, q, d, Cn, an, rows);
+    sp_rows_multiply(q, q, d, Cn, an, rows);
 
     sp_multiply_tn(q, q, q, Rn, Rn, J);
     sp_multiply_tn(q, q, q, CR, CR, K);
@@ -431,7 +384,7 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
     if (sp_solve(ql, ql, M, X, &log_det, &sign)) {
         return SP_SINGULAR;
     }
-    symmetrise(ql, X);
+    sp_symmetrise(ql, X);
     sp_multiply(q, ql, ql, F, X, L);
     sp_multiply_nt(q, ql, q, L, F, N);
 
@@ -531,7 +484,7 @@ typedef struct {
 static item_view view_item(const sp_reduced *data, const sp_model *model, const sp_point *point,
                            const sp_reml_work *work, int item, double *scratch) {
     int q = data->q, q0 = model->dim[0];
-    size_t mm = widest(model) * widest(model);
+    size_t mm = sp_widest(model) * sp_widest(model);
     item_view view = {item_R(data, item),
                       work->W + (size_t)q * q * item,
                       scratch,
@@ -602,12 +555,12 @@ static void add_row_products(const sp_reduced *data, const sp_model *model, int 
         }
     }
     for (int c = 0; c < q0; c++) {
-        rows_multiply(1, q, d, view.Y + (size_t)q * c, rows, ya + (size_t)d * c);
+        sp_rows_multiply(1, q, d, view.Y + (size_t)q * c, rows, ya + (size_t)d * c);
     }
     for (int r = 0; r < k; r++) {
         double *P = P_single + packed * r;
         if (r == model->n_par) {
-            rows_multiply(q, q, d, view.W, rows, wa);
+            sp_rows_multiply(q, q, d, view.W, rows, wa);
             for (int i = 0; i < q; i++) {
                 sp_add_outer(d, 1.0, wa + (size_t)d * i, P);
             }
@@ -628,7 +581,7 @@ static void add_item_traces(const sp_reduced *data, const sp_model *model, int k
     int q = data->q, q0 = model->dim[0];
     size_t qq = (size_t)q * q;
     double count = data->item_count[item];
-    size_t mm = widest(model) * widest(model);
+    size_t mm = sp_widest(model) * sp_widest(model);
     double *X = scratch, *YtY = X + mm, *YtWY = YtY + mm, *YrY = YtWY + mm, *YrWY = YrY + mm;
     const double *tau = work->tau + qq * item, *rho = work->rho + qq * item;
     sp_multiply(q, q, q0, tau, view.Y, X);
@@ -679,7 +632,7 @@ static void add_item_traces(const sp_reduced *data, const sp_model *model, int k
 static void descend(const sp_reduced *data, const sp_model *model, const sp_point *point,
                     const double *root, sp_reml_work *work) {
     int q = data->q, d = data->d;
-    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = widest(model) * widest(model);
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
     double *FG = work->small, *FGF = FG + mm, *CR = FGF + mm, *rest = CR + mm, *Crest = rest + qd;
     for (int l = data->n_levels - 1; l >= 1; l--) {
         int ql = model->dim[l];
@@ -695,10 +648,10 @@ static void descend(const sp_reduced *data, const sp_model *model, const sp_poin
                     : NULL;
             rows_transform(q, d, root, work->an + qd * node, rest);
             if (above) {
-                rows_add(q, q, d, -1.0, Rn, above, rest);
+                sp_rows_add(q, q, d, -1.0, Rn, above, rest);
             }
             sp_multiply(q, q, q, Cn, Rn, CR);
-            rows_multiply(q, q, d, Cn, rest, Crest);
+            sp_rows_multiply(q, q, d, Cn, rest, Crest);
             memset(hhat, 0, qd * sizeof(double));
             for (int i = 0; i < q; i++) {
                 for (int j = 0; j < q; j++) {
@@ -706,7 +659,7 @@ static void descend(const sp_reduced *data, const sp_model *model, const sp_poin
                             hhat + (size_t)d * i);
                 }
             }
-            rows_multiply(q, q, d, FGF, hhat, z);
+            sp_rows_multiply(q, q, d, FGF, hhat, z);
             if (above) {
                 sp_axpy(qd, 1.0, above, z);
             }
@@ -727,14 +680,14 @@ static void add_cell_sums(const sp_reduced *data, const sp_model *model, int k, 
     int q = data->q, q0 = model->dim[0], d = data->d;
     size_t qq = (size_t)q * q, qd = (size_t)q * d;
     double count = data->cell_count[cell];
-    size_t m = widest(model);
+    size_t m = sp_widest(model);
     double *H = scratch, *V = H + m * m, *WR = V + m * m, *WWR = WR + m * m;
     double *ya = WWR + m * m, *wa = ya + m * (size_t)d;
     sp_multiply_tn(q, q, q0, view.R, view.Y, H);
     sp_multiply_tn(q, q, q0, view.R, view.WY, V);
     sp_multiply(q, q, q, view.W, view.R, WR);
     for (int c = 0; c < q0; c++) {
-        rows_multiply(1, q, d, view.Y + (size_t)q * c, a, ya + (size_t)d * c);
+        sp_rows_multiply(1, q, d, view.Y + (size_t)q * c, a, ya + (size_t)d * c);
     }
     for (int s = 0; s < k; s++) {
         if (!is_level(model, s, 0)) {
@@ -761,7 +714,7 @@ static void add_cell_sums(const sp_reduced *data, const sp_model *model, int k, 
                         count * sp_dot((size_t)q, WR + (size_t)q * i, WWR + (size_t)q * j);
                 }
             }
-            rows_multiply(q, q, d, view.W, a, wa);
+            sp_rows_multiply(q, q, d, view.W, a, wa);
             for (int i = 0; i < q; i++) {
                 for (int j = 0; j < q; j++) {
                     sp_axpy((size_t)d, WR[j + (size_t)q * i], wa + (size_t)d * j,
@@ -814,7 +767,7 @@ static void close_node_derivatives(const sp_reduced *data, const sp_model *model
     size_t qq = (size_t)q * q, qd = (size_t)q * d, packed = sp_packed_size(d);
     const double *N = work->N + qq * node, *J = work->J + qq * node, *K = work->K + qq * node;
     const double *F = point->F[level], *hhat = work->hhat + qd * node;
-    size_t m = widest(model);
+    size_t m = sp_widest(model);
     double *shrink = scratch; /* I - J N */
     double *KF = shrink + m * m, *kappa = KF + m * m, *X = kappa + m * m, *Y = X + m * m;
     double *eta = Y + m * m, *Fy = eta + m * (size_t)d;
@@ -826,7 +779,7 @@ static void close_node_derivatives(const sp_reduced *data, const sp_model *model
             continue;
         }
         sp_multiply(q, q, q, N, sums.Ga + qq * r, NGa + qq * r);
-        rows_multiply(q, q, d, N, sums.y + qd * r, Ny + qd * r);
+        sp_rows_multiply(q, q, d, N, sums.y + qd * r, Ny + qd * r);
         trace[r] -= trace_product(q, N, sums.Ga + qq * r);
     }
     for (int s = 0; s < k; s++) {
@@ -859,7 +812,7 @@ static void close_node_derivatives(const sp_reduced *data, const sp_model *model
     sp_multiply(q, q, ql, K, F, KF);
     sp_multiply_tn(ql, q, ql, F, KF, kappa);
     for (int a = 0; a < ql; a++) {
-        rows_multiply(1, q, d, F + (size_t)q * a, hhat, eta + (size_t)d * a);
+        sp_rows_multiply(1, q, d, F + (size_t)q * a, hhat, eta + (size_t)d * a);
     }
     if (up.Ga) {
         for (int s = 0; s < k; s++) {
@@ -872,7 +825,7 @@ static void close_node_derivatives(const sp_reduced *data, const sp_model *model
                 }
                 /* shrink (De - sym(Ga_r N Ga_s)) shrink' */
                 sp_multiply(q, q, q, sums.Ga + qq * r, NGa + qq * s, X);
-                symmetrise(q, X);
+                sp_symmetrise(q, X);
                 for (size_t i = 0; i < qq; i++) {
                     X[i] = sums.De[qq * pair_index(r, s) + i] - X[i];
                 }
@@ -889,7 +842,7 @@ static void close_node_derivatives(const sp_reduced *data, const sp_model *model
         }
         sp_multiply(q, q, q, shrink, sums.Ga + qq * r, X);
         sp_multiply_nt(q, q, q, X, shrink, sums.Ga + qq * r);
-        rows_multiply(q, q, d, shrink, sums.y + qd * r, Ny + qd * r);
+        sp_rows_multiply(q, q, d, shrink, sums.y + qd * r, Ny + qd * r);
         memcpy(sums.y + qd * r, Ny + qd * r, qd * sizeof(double));
         if (up.Ga) {
             sp_axpy(qq, 1.0, sums.Ga + qq * r, up.Ga + qq * r);
@@ -934,7 +887,7 @@ static void close_node_derivatives(const sp_reduced *data, const sp_model *model
             sp_multiply_tn(ql, q, ql, F, X, Y);
             work->T[at] += element_sum(ps, ql, Y);
             for (int a = 0; a < ql; a++) {
-                rows_multiply(1, q, d, F + (size_t)q * a, sums.y + qd * r, Fy + (size_t)d * a);
+                sp_rows_multiply(1, q, d, F + (size_t)q * a, sums.y + qd * r, Fy + (size_t)d * a);
             }
             for (int x = 0; x < ps.n; x++) {
                 add_products(1, d, 1.0, Fy + (size_t)d * ps.i[x], eta + (size_t)d * ps.j[x],
@@ -1004,7 +957,7 @@ static void add_nodes(const sp_reduced *data, const sp_model *model, const sp_po
                       const double *root, sp_reml_work *work, double *trace, double *P_single) {
     int q = data->q, d = data->d;
     size_t qd = (size_t)q * d;
-    double *scratch = work->small, *rows = scratch + 5 * widest(model) * widest(model);
+    double *scratch = work->small, *rows = scratch + 5 * sp_widest(model) * sp_widest(model);
     double *inner = rows + qd;
     node_sums none = {NULL, NULL, NULL};
     node_sums current = stored_sums(data, work, k, 1, 0);
@@ -1019,7 +972,7 @@ static void add_nodes(const sp_reduced *data, const sp_model *model, const sp_po
             double count = data->cell_count[c];
             item_view view = view_item(data, model, point, work, item, scratch);
             rows_transform(q, d, root, data->cell_sum + qd * c, rows);
-            rows_add(q, q, d, -count, view.R, z, rows);
+            sp_rows_add(q, q, d, -count, view.R, z, rows);
             add_cell_sums(data, model, k, c, view, rows, current, inner);
             for (size_t i = 0; i < qd; i++) {
                 rows[i] /= sqrt(count);
@@ -1143,7 +1096,7 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
         return sp_crossed_derivatives(data, model, point, reml, work->crossed, value, out);
     }
     double *P_shared = work->P_shared, *P_single = P_shared + packed * (size_t)k;
-    double *scratch = work->small, *rows = scratch + 5 * widest(model) * widest(model);
+    double *scratch = work->small, *rows = scratch + 5 * sp_widest(model) * sp_widest(model);
     double *inner = rows + (size_t)data->q * d;
 
     size_t qq = (size_t)data->q * data->q;
@@ -1224,7 +1177,7 @@ void sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point
     }
     const double *rho = value->root + (size_t)d * data->p;
     const double *F = point->F[level], *G = point->G[level];
-    size_t m = widest(model), mm = m * m;
+    size_t m = sp_widest(model), mm = m * m;
     double *FG = work->small, *Kt = FG + mm, *X = Kt + mm, *Y = X + mm, *v = Y + mm, *w = v + m;
     double *M = w + 2 * m, *deep = M + qq;
     descend(data, model, point, value->root, work);

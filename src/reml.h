@@ -56,6 +56,16 @@ typedef struct {
     const int *level, *row, *col;
 } sp_model;
 
+/* Rows and columns that a small scratch matrix needs: terms that share columns can make a level's
+ * own dimension exceed q. */
+static inline size_t sp_widest(const sp_model *model) {
+    int m = model->q;
+    for (int l = 0; l < model->n_levels; l++) {
+        m = model->dim[l] > m ? model->dim[l] : m;
+    }
+    return (size_t)m;
+}
+
 /* Where to evaluate. */
 typedef struct {
     const double *F[SP_MAX_LEVELS]; /* q x q_l */
