@@ -36,9 +36,7 @@
 #'   number that reaches the power asked for, and `power` is what it gives;
 #'   where `beta` was solved for it is the smallest positive slope. Printing
 #'   says it in words.
-#' @references
-#' Nissen-Lie, H. A., et al. (2020). Does it make a difference to be more "on the
-#' same page"? *Psychotherapy Research*. \doi{10.1080/10503307.2020.1823030}
+#' @inherit study1 references
 #' @seealso [reliability()] of convergence scores.
 #' @family power
 #' @examples
