@@ -115,26 +115,21 @@ block_covariances <- function(blocks, parameters) {
 # further blocks of one group are numbered (Subject, Subject.1); `name` is the group
 # without its number. `block`, `row` and `column` say where it sits.
 parameter_table <- function(blocks) {
-  group <- make.unique(vapply(blocks, function(block) block$group, character(1)))
-  parts <- lapply(seq_along(blocks), function(i) {
-    names <- blocks[[i]]$names
-    q <- length(names)
-    row <- sequence(q:1, seq_len(q))
-    column <- rep.int(seq_len(q), q:1)
-    list(
-      grp = rep.int(group[i], length(row)),
-      name = rep.int(blocks[[i]]$group, length(row)),
-      var1 = names[column],
-      var2 = ifelse(row == column, NA_character_, names[row]),
-      block = rep.int(i, length(row)), row = row, column = column
-    )
-  })
-  part <- function(name, last) c(unlist(lapply(parts, `[[`, name)), last)
+  names <- lapply(blocks, function(block) block$names)
+  group <- vapply(blocks, function(block) block$group, character(1))
+  q <- lengths(names)
+  k <- (q * (q + 1L)) %/% 2L
+  block <- rep.int(seq_along(blocks), k)
+  column <- unlist(lapply(q, function(q) rep.int(seq_len(q), q:1)))
+  row <- unlist(lapply(q, function(q) sequence(q:1, seq_len(q))))
+  first <- (cumsum(q) - q)[block]
+  names <- unlist(names)
+  var2 <- names[first + row]
+  var2[row == column] <- NA_character_
   plain_frame(list(
-    grp = part("grp", "Residual"), name = part("name", "Residual"),
-    var1 = part("var1", NA_character_),
-    var2 = part("var2", NA_character_), block = part("block", NA_integer_),
-    row = part("row", NA_integer_), column = part("column", NA_integer_)
+    grp = c(make.unique(group)[block], "Residual"), name = c(group[block], "Residual"),
+    var1 = c(names[first + column], NA_character_), var2 = c(var2, NA_character_),
+    block = c(block, NA_integer_), row = c(row, NA_integer_), column = c(column, NA_integer_)
   ))
 }
 

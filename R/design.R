@@ -59,55 +59,117 @@ as_columns <- function(columns, n) {
 
 #' The columns of a set of terms, as `model.matrix()` makes them
 #'
-#' Terms in numeric vectors alone are multiplied here, which costs a fifth of
-#' `model.matrix()`; factors and matrices go there.
+#' Terms in numeric vectors and factors with treatment contrasts are multiplied here,
+#' which costs a fifth of `model.matrix()`; other contrasts and matrices go there.
 #'
 #' @returns A list: `columns` (list of vectors, or one matrix in a list), `names`,
 #'   `assign`, `contrasts`, `xlevels`.
 #' @noRd
 design_columns <- function(terms, frame, contrasts = NULL, check = TRUE) {
-  n <- .row_names_info(frame, 2L)
   factors <- attr(terms, "factors")
-  intercept <- attr(terms, "intercept")
-  labels <- attr(terms, "term.labels")
   used <- if (length(factors)) which(rowSums(factors) > 0)
   # terms() puts `odd names` in backquotes, the frame does not.
-  in_frame <- vapply(as.list(attr(terms, "variables"))[-1L], code_of, character(1))
-  simple <- TRUE
-  for (i in used) {
-    column <- .subset2(frame, in_frame[i])
-    if (!is.numeric(column) || is.factor(column) || !is.null(dim(column))) {
-      simple <- FALSE
-      break
-    }
+  in_frame <- vapply(as.list(attr(terms, "variables"))[-1L], code_of, character(1))[used]
+  variables <- lapply(in_frame, function(name) .subset2(frame, name))
+  names(variables) <- in_frame
+  is_factor <- vapply(variables, is.factor, logical(1))
+  if (check) {
+    check_levels(variables)
   }
-  if (!simple) {
-    if (check) {
-      check_levels(frame[in_frame[used]])
-    }
+  if (!have_own_columns(variables, contrasts)) {
     return(model_matrix_columns(terms, frame, contrasts))
   }
-  columns <- vector("list", intercept + length(labels))
-  if (intercept) {
-    columns[[1L]] <- rep.int(1, n)
+  intercept <- attr(terms, "intercept")
+  if (!intercept && any(is_factor)) {
+    factors <- code_first_factor(factors, used[is_factor])
   }
-  for (j in seq_along(labels)) {
-    column <- NULL
-    for (i in used[factors[used, j] > 0]) {
-      variable <- .subset2(frame, in_frame[i])
-      if (is.object(variable)) {
-        variable <- unclass(variable)
-      }
-      column <- if (is.null(column)) variable else column * variable
+  columns <- if (intercept) list(`(Intercept)` = rep.int(1, .row_names_info(frame, 2L)))
+  assign <- if (intercept) 0L
+  for (j in seq_along(attr(terms, "term.labels"))) {
+    own <- NULL
+    for (i in which(factors[used, j] > 0)) {
+      coding <- factors[used[i], j]
+      one <- variable_columns(variables[[i]], rownames(factors)[used[i]], coding)
+      own <- if (is.null(own)) one else multiply_columns(own, one)
     }
-    columns[[intercept + j]] <- column
+    columns <- c(columns, own)
+    assign <- c(assign, rep.int(j, length(own)))
   }
-  names <- c(if (intercept) "(Intercept)", labels)
-  names(columns) <- names
+  factors <- variables[is_factor]
   list(
-    columns = columns, names = names,
-    assign = c(if (intercept) 0L, seq_along(labels)), contrasts = NULL, xlevels = NULL
+    columns = columns, names = as.character(names(columns)), assign = assign,
+    contrasts = if (length(factors)) lapply(factors, function(x) "contr.treatment"),
+    xlevels = if (length(factors)) lapply(factors, levels)
   )
+}
+
+# Without an intercept the first factor has a column for each of its levels.
+code_first_factor <- function(factors, of_factors) {
+  found <- which(factors[of_factors, , drop = FALSE] > 0, arr.ind = TRUE)
+  if (length(found)) {
+    factors[of_factors[found[1L, 1L]], found[1L, 2L]] <- 2L
+  }
+  factors
+}
+
+# Whether all are numbers or factors in treatment contrasts: as `contrasts` says, else the factor
+# itself, else R's options for factors without order.
+have_own_columns <- function(variables, contrasts) {
+  if (!is.null(contrasts) && !(is.list(contrasts) && all(names(contrasts) %in% names(variables)))) {
+    return(FALSE)
+  }
+  for (name in names(variables)) {
+    x <- variables[[name]]
+    if (is.factor(x)) {
+      coding <- contrasts[[name]]
+      if (is.null(coding)) {
+        coding <- attr(x, "contrasts")
+      }
+      if (is.null(coding) && !is.ordered(x)) {
+        coding <- getOption("contrasts")[[1L]]
+      }
+      if (!identical(coding, "contr.treatment")) {
+        return(FALSE)
+      }
+    } else if (!is.numeric(x) || !is.null(dim(x))) {
+      return(FALSE)
+    }
+  }
+  TRUE
+}
+
+# The columns of one variable: itself, or indicators of a factor's levels, all of them or, with
+# `coding` 1 as in the matrix of terms(), all but the first.
+variable_columns <- function(x, name, coding) {
+  if (!is.factor(x)) {
+    column <- list(if (is.object(x)) unclass(x) else x)
+    names(column) <- name
+    return(column)
+  }
+  codes <- as.integer(x)
+  shown <- seq_along(levels(x))
+  if (coding == 1L) {
+    shown <- shown[-1L]
+  }
+  columns <- lapply(shown, function(level) as.double(codes == level))
+  names(columns) <- paste0(name, levels(x)[shown])
+  columns
+}
+
+# Every product of a column of each, those of `left` the fastest. Products of integers could exceed
+# the largest.
+multiply_columns <- function(left, right) {
+  columns <- vector("list", length(left) * length(right))
+  names(columns) <- paste(rep.int(names(left), length(right)),
+    rep(names(right), each = length(left)),
+    sep = ":"
+  )
+  for (i in seq_along(columns)) {
+    from <- (i - 1L) %% length(left) + 1L
+    to <- (i - 1L) %/% length(left) + 1L
+    columns[[i]] <- as.double(left[[from]]) * right[[to]]
+  }
+  columns
 }
 
 model_matrix_columns <- function(terms, frame, contrasts) {
@@ -149,7 +211,7 @@ code_groupings <- function(terms, frame) {
     parts <- vapply(term$group, code_of, character(1))
     for (part in parts) {
       if (is.null(coded[[part]])) {
-        coded[[part]] <- code_ids(frame[[part]], part)
+        coded[[part]] <- code_ids(.subset2(frame, part), part)
       }
     }
     codes <- coded[[parts[1L]]]
@@ -265,11 +327,16 @@ random_blocks <- function(terms, groupings, frame) {
   random <- list()
   group <- match(vapply(terms, function(term) term$name, character(1)), names(groupings))
   env <- environment(attr(frame, "terms"))
+  expr <- NULL
   for (i in order(group)) {
     term <- terms[[i]]
     grouping <- groupings[[group[i]]]
-    lhs <- stats::terms(one_sided(term$lhs, env))
-    made <- design_columns(lhs, frame)
+    if (!identical(term$lhs, expr)) {
+      # Often the same before the bar at every level: made once.
+      expr <- term$lhs
+      lhs <- stats::terms(one_sided(expr, env))
+      made <- design_columns(lhs, frame)
+    }
     if (length(made$names) == 0L) {
       stop_samepage("formula", c(
         "A random-effects term must have at least one column before the bar.",

@@ -56,9 +56,11 @@ build_frame <- function(spec, data, subset = NULL, weights = NULL, na_action = N
   columns <- unclass(frame)
   for (i in seq_along(columns)) {
     if (is.factor(columns[[i]])) {
-      frame[[i]] <- drop_unused_levels(columns[[i]])
+      columns[[i]] <- drop_unused_levels(columns[[i]])
     }
   }
+  frame <- columns
+  class(frame) <- "data.frame"
   classes <- vapply(columns[seq_len(n_fixed)], variable_class, character(1))
   fixed <- as.call(c(quote(list), unname(predvars[seq_len(n_fixed)])))
   terms <- structure(terms, predvars = fixed, dataClasses = classes)
@@ -76,6 +78,9 @@ variable_class <- function(x) {
 term_variables <- function(term) {
   if (is.numeric(term$lhs)) {
     return(term$group)
+  }
+  if (is.name(term$lhs)) {
+    return(c(term$lhs, term$group))
   }
   c(as.list(attr(stats::terms(one_sided(term$lhs)), "variables"))[-1L], term$group)
 }

@@ -212,3 +212,43 @@ test_that("columns whose names need backquotes are found, fixed and random", {
   plain <- lmm(distance ~ age + (age | Subject), data)
   expect_identical(component(odd, "beta")[["`the age`"]], component(plain, "beta")[["age"]])
 })
+
+test_that("columns, names and coding of the fixed part are model.matrix's", {
+  data <- example_data()
+  data$o <- factor(data$f, ordered = TRUE)
+  data$two <- factor(data$yes)
+  data$`odd f` <- data$f
+  data$summed <- data$f
+  contrasts(data$summed) <- stats::contr.sum(3L)
+  formulas <- list(
+    y ~ 1, y ~ x * w, y ~ f, y ~ 0 + f, y ~ f - 1 + two, y ~ f * two * x, y ~ f:two, y ~ x:f,
+    y ~ 0 + f:two, y ~ two + f:two, y ~ `odd f` * x, y ~ o, y ~ yes, y ~ text * f, y ~ summed * x,
+    y ~ factor(k) * poly(x, 2), y ~ I(x^2) * f, y ~ f + offset(x), y ~ log(abs(x)):f:two
+  )
+  for (formula in formulas) {
+    codings <- list(NULL)
+    if ("f" %in% all.vars(formula)) {
+      codings <- list(NULL, list(f = "contr.sum"), list(f = "contr.treatment"))
+    }
+    for (coding in codings) {
+      frame <- stats::model.frame(formula, data)
+      terms <- attr(frame, "terms")
+      expected <- stats::model.matrix(terms, frame, contrasts.arg = coding)
+      made <- design_columns(terms, frame, coding)
+      expect_identical(
+        as.vector(as_columns(made$columns, nrow(data))), as.vector(expected),
+        label = deparse(formula)
+      )
+      expect_identical(made$names, colnames(expected), label = deparse(formula))
+      expect_identical(made$assign, attr(expected, "assign"), label = deparse(formula))
+      expect_identical(made$contrasts, attr(expected, "contrasts"), label = deparse(formula))
+    }
+  }
+})
+
+test_that("products of large integers are numbers", {
+  data <- example_data()
+  data$million <- 1000000L + seq_len(120L)
+  design <- design_of(y ~ million * I(2L * million) + (1 | g), data)$design
+  expect_identical(design$X[, 4L], design$X[, 2L] * design$X[, 3L])
+})
