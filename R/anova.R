@@ -344,6 +344,8 @@ refit_by <- function(fit, reml) {
   fit$core <- fit_reduced(
     component(fit, "reduced"), component(fit, "blocks"), reml, component(fit, "control")
   )
+  # What is kept for further responses belongs to the reduced data it was made from.
+  fit$cache <- new.env(parent = emptyenv())
   fit$method <- if (reml) "REML" else "ML"
   if (!reml && component(fit, "df") == "kenward-roger") {
     fit$df <- "satterthwaite"

@@ -11,12 +11,12 @@
 #'   `contrasts`, `xlevels`, `z_names`, `groups`, `levels`, `blocks`, `groupings`,
 #'   `crossed`, `random`;
 #' * of the data: `n`, `rank` (of X), `terms`, `na_action`, `response`, `weights`,
-#'   `offset`, `n_units` (named by level, innermost first), `reduced`, `cache` (an
+#'   `offset`, `n_units` (named by level, innermost first), `cache` (an
 #'   environment for what refits share);
 #' * of the solution: `beta` and `vcov` (named), `parameters`, `criterion`,
 #'   `gradient`, `observed`, `expected`, `average`, `vcov_parameters`,
 #'   `redundant`, `dvcov`, `status` ("ok", "boundary" or "failed"), `reason`,
-#'   `block_rank`, `iterations`, `evaluations`;
+#'   `block_rank`, `iterations`, `evaluations`, `reduced` (the data in small matrices);
 #' * made from it: `reml`, `residual_variance`, `covariances` (one named matrix
 #'   per block), `parameter_table` (one row per parameter: grp, var1, var2, as
 #'   in lme4), `n_parameters` (of covariance).
@@ -34,8 +34,7 @@ component <- function(fit, name) {
     information = ,
     control = ,
     frame = ,
-    cache = ,
-    reduced = .subset2(fit, name),
+    cache = .subset2(fit, name),
     x_names = ,
     kept = ,
     aliased = ,
@@ -49,8 +48,8 @@ component <- function(fit, name) {
     crossed = ,
     random = ,
     blocks = design[[name]],
-    n = .subset2(fit, "reduced")$n,
-    rank = .subset2(fit, "reduced")$p,
+    n = core$reduced$n,
+    rank = core$reduced$p,
     terms = attr(.subset2(fit, "frame"), "terms"),
     na_action = attr(.subset2(fit, "frame"), "na.action"),
     response = stats::model.response(.subset2(fit, "frame")),
@@ -68,6 +67,7 @@ component <- function(fit, name) {
     vcov_parameters = ,
     redundant = ,
     dvcov = ,
+    reduced = ,
     reason = ,
     iterations = ,
     evaluations = core[[name]],

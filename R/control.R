@@ -16,16 +16,24 @@
 #'   not rise.
 #' @param few_units With this many units or fewer at a level the restricted
 #'   likelihood may have several optima, so the optimiser starts from several points.
+#' @param largest_effect Limit of the random effects' standard deviations, in
+#'   residual standard deviations: beyond, double precision cannot tell the residuals
+#'   from nothing.
+#' @param largest_inflation Where estimating the fixed effects takes more than this
+#'   factor off a sum of squares, digits would be lost, and the fit is repeated in
+#'   coordinates that suit its optimum.
 #' @returns A list of class `samepage_control`.
 #' @family mixed models
 #' @examples
 #' lmm_control()$rank_tolerance
 #' @export
 lmm_control <- function(rank_tolerance = 1e-7, fall_tolerance = 1e-10, max_iterations = 200L,
-                        zero_tolerance = 1e-10, few_units = 12L) {
+                        zero_tolerance = 1e-10, few_units = 12L, largest_effect = 1e8,
+                        largest_inflation = 1e4) {
   control <- list(
     rank_tolerance = rank_tolerance, fall_tolerance = fall_tolerance,
-    max_iterations = max_iterations, zero_tolerance = zero_tolerance, few_units = few_units
+    max_iterations = max_iterations, zero_tolerance = zero_tolerance, few_units = few_units,
+    largest_effect = largest_effect, largest_inflation = largest_inflation
   )
   for (name in names(control)) {
     value <- control[[name]]

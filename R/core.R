@@ -10,7 +10,8 @@ reduce_design <- function(design, control) {
   )
 }
 
-# The optimum and everything inference needs there.
+# The optimum and everything inference needs there. Its element `reduced` is `reduced`, perhaps in
+# coordinates that cost fewer digits.
 fit_reduced <- function(reduced, blocks, reml, control) {
   .Call(C_lmm_fit, reduced, blocks, reml, control)
 }
@@ -33,16 +34,17 @@ adjust_reduced <- function(reduced, blocks, parameters, covariance) {
 
 # What replaying the reduction on another response needs of the design.
 replay_design <- function(design, reduced, control) {
-  if (isTRUE(design$crossed)) {
+  if (isTRUE(design$crossed) || reduced$rebased) {
     return(list(design = design, control = control))
   }
   .Call(C_lmm_replay, design$X, design$Z, design$groups[[1L]], design$weights, reduced)
 }
 
 # The reduced data with another response (double, minus its offset). Crossed designs are reduced
-# anew: what that costs is little beside the fit.
+# anew: what that costs is little beside the fit. So are data whose coordinates suit the fit of the
+# response they came with.
 respond_reduced <- function(reduced, replay, y) {
-  if (!is.null(reduced$crossed)) {
+  if (!is.null(reduced$crossed) || reduced$rebased) {
     replay$design$y <- y
     return(reduce_design(replay$design, replay$control))
   }

@@ -104,17 +104,17 @@ lmm <- function(formula, data, method = c("REML", "ML"),
   core <- fit_reduced(reduced, design$blocks, reml = method == "REML", control)
 
   design <- describe_aliased(design, reduced)
-  new_lmm(call, spec, method, df, information, control, frame, design, reduced, core)
+  new_lmm(call, spec, method, df, information, control, frame, design, core)
 }
 
-new_lmm <- function(call, spec, method, df, information, control, frame, design, reduced, core) {
+new_lmm <- function(call, spec, method, df, information, control, frame, design, core) {
   # The matrices can be made again from the frame; kept, they would double the size
   # of the fit.
   design[c("X", "y", "Z", "weights", "offset")] <- NULL
   structure(
     list(
       call = call, formula = spec$formula, method = method, df = df, information = information,
-      control = control, frame = frame, design = design, reduced = reduced, core = core,
+      control = control, frame = frame, design = design, core = core,
       cache = new.env(parent = emptyenv())
     ),
     class = "samepage_lmm"
@@ -122,12 +122,11 @@ new_lmm <- function(call, spec, method, df, information, control, frame, design,
 }
 
 # The same model with another response and its solution.
-with_response <- function(fit, y, reduced, core) {
+with_response <- function(fit, y, core) {
   frame <- unclass(fit$frame)
   frame[[1L]] <- y
   class(frame) <- "data.frame"
   fit$frame <- frame
-  fit$reduced <- reduced
   fit$core <- core
   fit
 }

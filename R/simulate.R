@@ -174,7 +174,7 @@ refit.samepage_lmm <- function(object, newresp, ...) {
   core <- fit_reduced(
     reduced, component(object, "blocks"), component(object, "reml"), component(object, "control")
   )
-  with_response(object, y, reduced, core)
+  with_response(object, y, core)
 }
 
 # The reductions' reflections belong to the design, not to one response: made once

@@ -332,13 +332,13 @@ static void face(void) {
     }
     reduced_case c;
     reduced_init(&m, &c);
-    const sp_control control = {1e-12, 1e-10, 200, 0};
-    double G[5];
+    const sp_control control = {1e-12, 1e-10, 200, 0, 1e8};
+    double G[5], factors[8];
     int rank[2], redundant[5];
     sp_optimum optimum;
     sp_optimise(&c.data, &c.model, &c.blocks, 1, &control,
-                own_doubles(&c, sp_optimise_work_size(&c.data, &c.model, &c.blocks)), G, rank,
-                &optimum, NULL, NULL);
+                own_doubles(&c, sp_optimise_work_size(&c.data, &c.model, &c.blocks)), 0, factors, G,
+                rank, &optimum, NULL, NULL);
     ct_int("a correlation of one beside a second level", optimum.fit, SP_FIT_BOUNDARY);
     ct_true("  ranks", rank[0] == 1 && rank[1] == 1);
     double s = optimum.s * c.units.y_scale * c.units.y_scale;

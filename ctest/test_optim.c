@@ -4,7 +4,7 @@
 #include "optim.h"
 #include "reduced.h"
 
-static const sp_control usual = {1e-10, 1e-10, 200, 12};
+static const sp_control usual = {1e-10, 1e-10, 200, 12, 1e8};
 static const int column_0[1] = {0}, column_1[1] = {1}, columns_01[2] = {0, 1},
                  columns_012[3] = {0, 1, 2};
 
@@ -103,11 +103,11 @@ static void fit(const dense_model *m, int reml, const sp_control *control, sp_ch
                 void *check_data, fitted *out) {
     reduced_init(m, &out->c);
     reduced_case *c = &out->c;
-    double G[64];
+    double G[64], factors[80];
     out->status =
         sp_optimise(&c->data, &c->model, &c->blocks, reml, control,
-                    own_doubles(c, sp_optimise_work_size(&c->data, &c->model, &c->blocks)), G,
-                    out->rank, &out->optimum, check, check_data);
+                    own_doubles(c, sp_optimise_work_size(&c->data, &c->model, &c->blocks)), 0,
+                    factors, G, out->rank, &out->optimum, check, check_data);
     if (out->status != SP_OK) {
         return;
     }

@@ -449,6 +449,36 @@ static void reflections(void) {
     dense_free_model(&m);
 }
 
+/* ---- other coordinates ---------------------------------------------------------------------- */
+
+/* The model is the same in both: y_scale y + X coef and X Rx, row by row. */
+static void other_coordinates(void) {
+    enum { P = 2, D = 3, ROWS = 4 };
+    const double root[D * D] = {2.0, 0, 0, -0.5, 4.0, 0, 0.25, -3.0, 1.0}, y_scale = 1.5;
+    double rows[D * ROWS], before[D * ROWS], Rx[P * P] = {1.0, 0, 0.75, -2.0},
+                                                    coef[P] = {3.0, -1.0};
+    double user[ROWS], columns[P * ROWS];
+    for (int i = 0; i < D * ROWS; i++) {
+        before[i] = rows[i] = sin(1.7 * i) + 0.1 * i;
+    }
+    for (int r = 0; r < ROWS; r++) {
+        const double *x = before + D * r;
+        user[r] = y_scale * x[P] + x[0] * coef[0] + x[1] * coef[1];
+        columns[r] = x[0] * Rx[0];
+        columns[r + ROWS] = x[0] * Rx[2] + x[1] * Rx[3];
+    }
+    sp_change_rows(ROWS, D, root, rows);
+    sp_change_fixed(P, root, y_scale, Rx, coef);
+    for (int r = 0; r < ROWS; r++) {
+        const double *x = rows + D * r, *old = before + D * r;
+        ct_near("the response times the root", x[P], 0.25 * old[0] - 3.0 * old[1] + old[2], 1e-15);
+        ct_near("y in the user's units", y_scale * x[P] + x[0] * coef[0] + x[1] * coef[1], user[r],
+                1e-14);
+        ct_near("first column of X", x[0] * Rx[0], columns[r], 1e-14);
+        ct_near("second column of X", x[0] * Rx[2] + x[1] * Rx[3], columns[r + ROWS], 1e-14);
+    }
+}
+
 int main(void) {
     products();
     by_hand();
@@ -458,5 +488,6 @@ int main(void) {
     rank();
     orthonormal();
     reflections();
+    other_coordinates();
     return ct_end();
 }

@@ -165,6 +165,9 @@ typedef struct {
     double *F[SP_MAX_LEVELS], *G[SP_MAX_LEVELS], *root[SP_MAX_LEVELS];
     double *T, *U, *l, *best_U, *best_l, *held; /* blocks one after the other */
     double *gradient, *hessian, *fisher, *scale, *x, *step, *scaled_g, *scaled_H, *work;
+    double *information, *joint; /* with s: (k + 1) x (k + 1), and two vectors of k + 1 */
+    int differentiated;          /* gradient, hessian and fisher are those of the present point */
+    double f;                    /* what evaluate() answered last */
     int evaluations, iterations;
     int interrupted; /* the caller asked to stop */
 } search;
@@ -213,7 +216,9 @@ static size_t carve(search *o, double *memory) {
     o->hessian = sp_take(memory, &used, k * k);
     o->fisher = sp_take(memory, &used, k * k);
     o->scaled_H = sp_take(memory, &used, k * k);
-    o->work = sp_take(memory, &used, 8 * (k + sizes) + 2 * squares);
+    o->information = sp_take(memory, &used, (k + 1) * (k + 1));
+    o->joint = sp_take(memory, &used, 2 * (k + 1));
+    o->work = sp_take(memory, &used, 8 * (k + 1 + sizes) + 2 * squares);
     return used;
 }
 
@@ -223,8 +228,11 @@ size_t sp_optimise_work_size(const sp_reduced *data, const sp_model *model,
     o.data = data;
     o.model = model;
     o.blocks = blocks;
-    return carve(&o, NULL) + sp_reml_work_size(data, model) + total_squares(blocks) +
-           total_size(blocks);
+    return carve(&o, NULL) + sp_reml_work_size(data, model);
+}
+
+size_t sp_factors_size(const sp_blocks *blocks) {
+    return total_squares(blocks) + total_size(blocks);
 }
 
 static double degrees(const search *o) {
@@ -240,7 +248,6 @@ static double noise_of(const search *o) {
  * effects fit every row the optimum may lie at s = 0; what is left of s in double precision then is
  * noise. */
 static int exceeds_precision(const search *o) {
-    const double largest = 5e6; /* standard deviations relative to the residual's */
     const double *l = o->l;
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b], level = o->blocks->level[b];
@@ -251,7 +258,7 @@ static int exceeds_precision(const search *o) {
                 double element = o->root[level][offset + i + dim * (offset + j)];
                 square += element * element;
             }
-            if (sqrt(square) * fmax(l[i], 1.0) > largest) {
+            if (sqrt(square) * fmax(l[i], 1.0) > o->control->largest_effect) {
                 return 1;
             }
         }
@@ -262,8 +269,9 @@ static int exceeds_precision(const search *o) {
 
 /* The criterion with s profiled out, at the present F and G; infinite outside the domain. */
 static double evaluate(search *o) {
+    o->f = INFINITY;
     if (exceeds_precision(o)) {
-        return INFINITY;
+        return o->f;
     }
     sp_point point;
     for (int l = 0; l < o->model->n_levels; l++) {
@@ -273,20 +281,26 @@ static double evaluate(search *o) {
     }
     point.s = 1.0;
     o->evaluations++;
+    o->differentiated = 0;
     sp_status status = sp_reml_value(o->data, o->model, &point, &o->reml_work, &o->value);
     o->interrupted = o->interrupted || status == SP_INTERRUPTED;
     if (status != SP_OK) {
-        return INFINITY;
+        return o->f;
     }
     double nu = degrees(o);
-    return nu * (log(two_pi * o->value.quadratic / nu) + 1.0) + o->value.log_det_v +
+    o->f = nu * (log(two_pi * o->value.quadratic / nu) + 1.0) + o->value.log_det_v +
            (o->reml ? o->value.log_det_x : 0.0);
+    return o->f;
 }
 
 /* Gradient, Hessian and Fisher information (of the criterion, so twice the usual one), s profiled
  * out, at the point of the last evaluate(); the basis may have been changed since, the matrix not.
  */
 static void differentiate(search *o) {
+    if (o->differentiated) {
+        return;
+    }
+    o->differentiated = 1;
     int k = o->model->n_par;
     sp_point point;
     for (int l = 0; l < o->model->n_levels; l++) {
@@ -411,7 +425,7 @@ static void whiten(search *o) {
     }
 }
 
-/* ---- Fisher steps --------------------------------------------------------------------------- */
+/* ---- scoring steps -------------------------------------------------------------------------- */
 
 /* The factor U diag(l) of every block's trial matrix (blocks one after the other in `matrices`,
  * overwritten), negative eigenvalues set to zero. */
@@ -455,32 +469,71 @@ static void block_matrices(const search *o, double *matrices) {
     }
 }
 
-/* The Fisher step -fisher^+ gradient in o->step. */
-static void fisher_step(search *o) {
-    int k = o->model->n_par;
-    double *H = o->scaled_H, *w = o->work;
-    for (int i = 0; i < k; i++) {
-        double diagonal = o->fisher[i + (size_t)k * i];
-        o->scale[i] = diagonal > 0.0 ? sqrt(diagonal) : 1.0;
+/* In scaled coordinates, -pseudo-inverse(H) g for a positive semidefinite H (n x n, overwritten):
+ * x, n. work: 3 n. */
+static void semidefinite_step(int n, double *H, const double *g, double *x, double *work) {
+    double *lambda = work, *scale = lambda + n;
+    for (int i = 0; i < n; i++) {
+        double diagonal = H[i + (size_t)n * i];
+        scale[i] = diagonal > 0.0 ? sqrt(diagonal) : 1.0;
     }
-    for (int i = 0; i < k; i++) {
-        for (int j = 0; j < k; j++) {
-            H[i + (size_t)k * j] = o->fisher[i + (size_t)k * j] / (o->scale[i] * o->scale[j]);
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < n; j++) {
+            H[i + (size_t)n * j] /= scale[i] * scale[j];
         }
     }
-    sp_eigen(k, H, w, w + k);
-    memset(o->step, 0, (size_t)k * sizeof(double));
-    for (int c = 0; c < k; c++) {
-        if (w[c] > 1e-10 * w[k - 1]) {
+    sp_eigen(n, H, lambda, scale + n);
+    memset(x, 0, (size_t)n * sizeof(double));
+    for (int c = 0; c < n; c++) {
+        const double *vector = H + (size_t)n * c;
+        if (lambda[c] > 1e-10 * lambda[n - 1]) {
             double along = 0.0;
-            for (int i = 0; i < k; i++) {
-                along += H[i + (size_t)k * c] * o->gradient[i] / o->scale[i];
+            for (int i = 0; i < n; i++) {
+                along += vector[i] * g[i] / scale[i];
             }
-            for (int i = 0; i < k; i++) {
-                o->step[i] -= H[i + (size_t)k * c] * along / (w[c] * o->scale[i]);
+            for (int i = 0; i < n; i++) {
+                x[i] -= vector[i] * along / (lambda[c] * scale[i]);
             }
         }
     }
+}
+
+/* Fisher's scoring step for G and s together: on balanced data it ends at the answer, where a step
+ * in G / s alone would still feel the s of a poor G. What concerns s follows from the rest, since V
+ * is the sum of its parameters times their derivatives. Leaves the change of G / s in o->step and
+ * returns the fall that half the slope along it predicts. */
+static double scoring_step(search *o) {
+    int k = o->model->n_par, n = k + 1;
+    const sp_model *model = o->model;
+    const sp_derivatives *D = &o->derivatives;
+    double *E = o->information, *g = o->joint, *change = g + n, *G = o->x;
+    double trace_s = degrees(o); /* tr(V^-1 D_s), of P for REML */
+    g[k] = 0.0;
+    for (int r = 0; r < k; r++) {
+        int level = model->level[r];
+        G[r] = o->G[level][model->row[r] + (size_t)model->dim[level] * model->col[r]];
+        g[r] = 0.5 * o->gradient[r];
+        g[k] -= G[r] * g[r];
+        trace_s -= G[r] * D->trace[r];
+    }
+    double corner = 0.5 * trace_s;
+    for (int r = 0; r < k; r++) {
+        double with_s = 0.5 * D->trace[r];
+        for (int u = 0; u < k; u++) {
+            E[r + (size_t)n * u] = D->expected[r + (size_t)k * u];
+            with_s -= G[u] * D->expected[r + (size_t)k * u];
+        }
+        E[r + (size_t)n * k] = E[k + (size_t)n * r] = with_s;
+        corner -= G[r] * with_s;
+    }
+    E[k + (size_t)n * k] = corner;
+    semidefinite_step(n, E, g, change, o->work);
+    double s = 1.0 + change[k], fall = 0.0;
+    for (int r = 0; r < k; r++) {
+        o->step[r] = s > 0.0 ? (change[r] - G[r] * change[k]) / s : change[r];
+        fall -= 0.5 * o->step[r] * o->gradient[r];
+    }
+    return fall;
 }
 
 /* matrices += fraction * step, the step being in the basis F = T U diag(d) of the point. */
@@ -517,8 +570,9 @@ static int asked_to_stop(search *o) {
     return o->interrupted;
 }
 
-/* At most five Fisher steps, each shortened at most three times; f is the criterion here. */
-static double fisher_phase(search *o, double f) {
+/* At most five scoring steps, each shortened at most three times, until one would gain less than a
+ * Newton step does as well; f is the criterion here. */
+static double scoring_phase(search *o, double f) {
     size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
     double *matrices = o->held + squares, *trial = matrices + squares, *E = trial + squares;
     for (int it = 0; it < 5; it++) {
@@ -526,7 +580,9 @@ static double fisher_phase(search *o, double f) {
             return f;
         }
         differentiate(o);
-        fisher_step(o);
+        if (scoring_step(o) < 1.0) {
+            break;
+        }
         block_matrices(o, matrices);
         memcpy(o->best_U, o->U, squares * sizeof(double));
         memcpy(o->best_l, o->l, sizes * sizeof(double));
@@ -547,11 +603,7 @@ static double fisher_phase(search *o, double f) {
             set_point(o);
             return evaluate(o);
         }
-        double fall = f - f_new;
         f = f_new;
-        if (fall < 1.0) {
-            break;
-        }
     }
     return f;
 }
@@ -681,11 +733,18 @@ static int drop_small(search *o, double *f) {
     return dropped;
 }
 
+/* What the step after one with this predicted fall would gain: with quadratic convergence the ratio
+ * of two falls squares from step to step. */
+static double next_fall(double previous, double predicted) {
+    double ratio = predicted / previous;
+    return predicted * ratio * ratio;
+}
+
 /* Trust-region Newton from the present point until the predicted fall is nothing. */
 static sp_reason newton_phase(search *o, double *f, double *predicted) {
     const double stuck = 1.0; /* at the edge rounding alone may predict less */
     int k = o->model->n_par;
-    double radius = -1.0, first_radius = -1.0;
+    double radius = -1.0, first_radius = -1.0, previous = 0.0; /* predicted before; 0: not yet */
     int refused = 0, at_edge = 0;
     for (;; o->iterations++) {
         if (asked_to_stop(o)) {
@@ -699,8 +758,8 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
             radius = first_radius = 0.5 * sqrt(sp_dot((size_t)k, o->scale, o->scale));
         }
         *predicted = sp_trust_region_step(k, o->scaled_g, o->scaled_H, radius, o->step, o->work);
-        double noise = noise_of(o);
-        if (*predicted < fmax(o->control->fall_tolerance, noise)) {
+        double noise = noise_of(o), tolerance = fmax(o->control->fall_tolerance, noise);
+        if (*predicted < (refused ? tolerance : 0.01 * tolerance)) {
             if (refused) {
                 set_point(o);
                 *f = evaluate(o);
@@ -718,14 +777,22 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
             return SP_REASON_ITERATIONS;
         }
         double length = sqrt(sp_dot((size_t)k, o->step, o->step));
+        double next = next_fall(previous, *predicted);
+        int last =
+            !refused && (*predicted < tolerance || (*predicted < 1e-4 && next < 0.01 * tolerance));
         try_step(o);
         double f_new = evaluate(o);
         double ratio = (*f - f_new) / *predicted;
         at_edge = !isfinite(f_new);
-        if (f_new < *f) {
+        if (f_new < *f || (last && f_new <= *f + noise)) {
             *f = f_new;
             accept_step(o);
             refused = 0;
+            if (last) {
+                *predicted = fmin(next, *predicted);
+                return SP_REASON_NONE;
+            }
+            previous = *predicted;
         } else {
             /* Back to the point: derivatives stay, its matrices must return. */
             set_point(o);
@@ -743,14 +810,17 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
     }
 }
 
-static double run_from_start(search *o, double *predicted, sp_reason *reason) {
+/* To an optimum from the present factors; from an optimum nearby (`warm`) by Newton steps only. */
+static double run_from_start(search *o, int warm, double *predicted, sp_reason *reason) {
     set_point(o);
     double f = evaluate(o);
     if (!isfinite(f)) {
         *reason = SP_REASON_START;
         return INFINITY;
     }
-    f = fisher_phase(o, f);
+    if (!warm) {
+        f = scoring_phase(o, f);
+    }
     *reason = newton_phase(o, &f, predicted);
     for (int round = 0; round < 4 && !o->interrupted && drop_small(o, &f); round++) {
         f = evaluate(o);
@@ -759,19 +829,49 @@ static double run_from_start(search *o, double *predicted, sp_reason *reason) {
     return f;
 }
 
-/* Start number `start`: 0 gives every direction weight one, 1 weight ten, 2 a thousand, and the
- * others weight ten to one direction and a tenth to the rest, then a thousand and one. */
+/* The weight that the units' rows of y give each column of Z, on the whitened scale: their mean
+ * square in row j beside that of the free rows. weight: q. */
+static void moment_weights(const search *o, double *weight) {
+    const sp_reduced *data = o->data;
+    int q = data->q, d = data->d;
+    double n_free = (double)data->n;
+    for (int j = 0; j < q; j++) {
+        double sum = 0.0, rows = 0.0;
+        for (int u = 0; u < data->n_units; u++) {
+            double y = data->a[((size_t)q * u + j) * d + d - 1];
+            rows += data->R[(size_t)q * q * u + j + (size_t)q * j] > 0.0;
+            sum += y * y;
+        }
+        weight[j] = rows > 0.0 ? sum / rows : 0.0;
+        n_free -= rows;
+    }
+    double s = n_free > 0.0 ? data->Cfree[sp_packed_size(d) - 1] / n_free : 0.0;
+    for (int j = 0; j < q; j++) {
+        double l = s > 0.0 ? sqrt(fmax(weight[j] / s - 1.0, 0.0)) : 1.0;
+        weight[j] = fmin(fmax(l, 0.3), 1000.0);
+    }
+}
+
+/* Start number `start`: 0 gives every direction the weight of its moments, 1 weight one, 2 ten, 3 a
+ * thousand, and the others weight ten to one direction and a tenth to the rest, then a thousand and
+ * one. */
 static void set_start(search *o, int start) {
-    double *U = o->U, *l = o->l;
-    int direction = 3, n_directions = (int)total_size(o->blocks);
+    enum { COMMON = 4 };
+    const double weights[COMMON] = {0.0, 1.0, 10.0, 1000.0};
+    double *U = o->U, *l = o->l, *moments = o->work;
+    int direction = COMMON, n_directions = (int)total_size(o->blocks);
+    if (start == 0) {
+        moment_weights(o, moments);
+    }
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b];
+        const int *columns = block_columns(o->blocks, b);
         memset(U, 0, (size_t)n * n * sizeof(double));
         for (int j = 0; j < n; j++, direction++) {
             U[j + (size_t)n * j] = 1.0;
-            if (start < 3) {
-                l[j] = start == 0 ? 1.0 : start == 1 ? 10.0 : 1000.0;
-            } else if (start < 3 + n_directions) {
+            if (start < COMMON) {
+                l[j] = start == 0 ? moments[columns[j]] : weights[start];
+            } else if (start < COMMON + n_directions) {
                 l[j] = start == direction ? 10.0 : 0.1;
             } else {
                 l[j] = start - n_directions == direction ? 1000.0 : 1.0;
@@ -782,85 +882,54 @@ static void set_start(search *o, int start) {
     }
 }
 
-sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
-                      int reml, const sp_control *control, double *memory, double *G, int *rank,
-                      sp_optimum *optimum, sp_check check, void *check_data) {
-    search o;
-    o.data = data;
-    o.model = model;
-    o.blocks = blocks;
-    o.control = control;
-    o.reml = reml;
-    o.check = check;
-    o.check_data = check_data;
-    o.evaluations = 0;
-    o.interrupted = 0;
-    size_t used = carve(&o, memory);
-    sp_reml_work_init(data, model, memory + used, &o.reml_work);
-    for (int l = 0; l < model->n_levels; l++) {
-        size_t dim = (size_t)model->dim[l];
-        memset(o.F[l], 0, (size_t)data->q * dim * sizeof(double));
-        memset(o.G[l], 0, dim * dim * sizeof(double));
-        memset(o.root[l], 0, dim * dim * sizeof(double));
-    }
-    whiten(&o);
-
-    size_t squares = total_squares(blocks), sizes = total_size(blocks);
-    int fewest = data->n_units;
-    for (int b = 0; b < blocks->n_blocks; b++) {
-        int groups = data->n_nodes[blocks->level[b]];
+/* Runs from every start, if `warm` on from the factors first; the best are left in `factors`. */
+static sp_status find_lowest(search *o, int warm, double *factors, sp_optimum *optimum) {
+    size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
+    int fewest = o->data->n_units;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int groups = o->data->n_nodes[o->blocks->level[b]];
         fewest = groups < fewest ? groups : fewest;
     }
-    int n_starts = fewest <= control->few_units ? 3 + 2 * (int)sizes : 1;
-    double *best_U = memory + used + sp_reml_work_size(data, model);
-    double *best_l = best_U + squares;
-    optimum->criterion = INFINITY;
-    optimum->reason = SP_REASON_START;
-    optimum->iterations = 0;
-    for (int start = 0; start < n_starts; start++) {
+    int n_starts = fewest <= o->control->few_units ? 4 + 2 * (int)sizes : !warm;
+    for (int start = warm ? -1 : 0; start < n_starts; start++) {
         sp_reason reason = SP_REASON_NONE;
         double predicted = 0.0;
-        o.iterations = 0;
-        set_start(&o, start);
-        double f = run_from_start(&o, &predicted, &reason);
-        if (o.interrupted) {
+        o->iterations = 0;
+        if (start < 0) {
+            memcpy(o->U, factors, squares * sizeof(double));
+            memcpy(o->l, factors + squares, sizes * sizeof(double));
+        } else {
+            set_start(o, start);
+        }
+        double f = run_from_start(o, start < 0, &predicted, &reason);
+        if (o->interrupted) {
             return SP_INTERRUPTED;
         }
-        optimum->iterations += o.iterations;
+        optimum->iterations += o->iterations;
         /* A later start must win by more than noise, so that equal optima keep the first. */
-        if (start == 0 || f < optimum->criterion - 1e-9 ||
+        if (!isfinite(optimum->criterion) || f < optimum->criterion - 1e-9 ||
             (optimum->reason != SP_REASON_NONE && reason == SP_REASON_NONE &&
              f <= optimum->criterion + 1e-9)) {
             optimum->criterion = f;
             optimum->reason = reason;
             optimum->predicted_fall = predicted;
-            memcpy(best_U, o.U, squares * sizeof(double));
-            memcpy(best_l, o.l, sizes * sizeof(double));
+            memcpy(factors, o->U, squares * sizeof(double));
+            memcpy(factors + squares, o->l, sizes * sizeof(double));
         }
     }
-    memcpy(o.U, best_U, squares * sizeof(double));
-    memcpy(o.l, best_l, sizes * sizeof(double));
-    set_point(&o);
-    double f = evaluate(&o);
-    if (o.interrupted) {
-        return SP_INTERRUPTED;
-    }
-    optimum->evaluations = o.evaluations;
-    if (!isfinite(f)) {
-        optimum->fit = SP_FIT_FAILED;
-        optimum->reason = SP_REASON_START;
-        return SP_OK;
-    }
-    optimum->criterion = f;
-    optimum->s = o.value.quadratic / degrees(&o);
+    return SP_OK;
+}
 
+/* G (block after block, relative to s) at the present factors, and the rank of each. Returns
+ * whether any is singular. */
+static int natural_matrices(search *o, double *G, int *rank) {
+    double *matrices = o->held + total_squares(o->blocks);
+    const double *T = o->T, *l = o->l;
     int singular = 0;
-    double *matrices = o.held + squares;
-    block_matrices(&o, matrices);
-    const double *T = o.T, *l = o.l;
-    for (int b = 0; b < blocks->n_blocks; b++) {
-        int n = blocks->size[b];
-        double *TM = o.held;
+    block_matrices(o, matrices);
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        double *TM = o->held;
         sp_multiply(n, n, n, T, matrices, TM);
         sp_multiply_nt(n, n, n, TM, T, G);
         rank[b] = 0;
@@ -873,6 +942,64 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
         G += n * n;
         l += n;
     }
+    return singular;
+}
+
+sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
+                      int reml, const sp_control *control, double *memory, int warm,
+                      double *factors, double *G, int *rank, sp_optimum *optimum, sp_check check,
+                      void *check_data) {
+    search o;
+    o.data = data;
+    o.model = model;
+    o.blocks = blocks;
+    o.control = control;
+    o.reml = reml;
+    o.check = check;
+    o.check_data = check_data;
+    o.evaluations = 0;
+    o.differentiated = 0;
+    o.interrupted = 0;
+    size_t used = carve(&o, memory), squares = total_squares(blocks), sizes = total_size(blocks);
+    sp_reml_work_init(data, model, memory + used, &o.reml_work);
+    for (int l = 0; l < model->n_levels; l++) {
+        size_t dim = (size_t)model->dim[l];
+        memset(o.F[l], 0, (size_t)data->q * dim * sizeof(double));
+        memset(o.G[l], 0, dim * dim * sizeof(double));
+        memset(o.root[l], 0, dim * dim * sizeof(double));
+    }
+    whiten(&o);
+
+    optimum->criterion = INFINITY;
+    optimum->reason = SP_REASON_START;
+    if (!warm) {
+        optimum->iterations = optimum->evaluations = 0;
+    }
+    if (find_lowest(&o, warm, factors, optimum) != SP_OK) {
+        return SP_INTERRUPTED;
+    }
+    double f = o.f;
+    if (f != optimum->criterion || memcmp(o.U, factors, squares * sizeof(double)) != 0 ||
+        memcmp(o.l, factors + squares, sizes * sizeof(double)) != 0) {
+        memcpy(o.U, factors, squares * sizeof(double));
+        memcpy(o.l, factors + squares, sizes * sizeof(double));
+        set_point(&o);
+        f = evaluate(&o);
+    }
+    if (o.interrupted) {
+        return SP_INTERRUPTED;
+    }
+    optimum->evaluations += o.evaluations;
+    if (!isfinite(f)) {
+        optimum->fit = SP_FIT_FAILED;
+        optimum->reason = SP_REASON_START;
+        return SP_OK;
+    }
+    optimum->criterion = f;
+    optimum->s = o.value.quadratic / degrees(&o);
+    optimum->root = o.value.root;
+    optimum->inflation = data->crossed ? 1.0 : sp_inflation(data, &o.reml_work, &o.value);
+    int singular = natural_matrices(&o, G, rank);
     optimum->fit = optimum->reason != SP_REASON_NONE ? SP_FIT_FAILED
                    : singular                        ? SP_FIT_BOUNDARY
                                                      : SP_FIT_OK;

@@ -1,8 +1,8 @@
 /* Step 4 of the fit: the covariance parameters that minimise the criterion, s profiled out.
  *
- * A few Fisher steps from a start that gives the random effects as much weight as the residual,
- * then Newton steps in a trust region on triangular factors of the covariance matrices. The factor
- * makes boundary points ordinary: a singular matrix has a zero column. */
+ * A few scoring steps from a start that moments of the data give, then Newton steps in a trust
+ * region on triangular factors of the covariance matrices. The factor makes boundary points
+ * ordinary: a singular matrix has a zero column. */
 #ifndef SAMEPAGE_OPTIM_H
 #define SAMEPAGE_OPTIM_H
 
@@ -19,7 +19,8 @@ typedef struct {
     double fall_tolerance; /* stop when the predicted fall of the criterion is below this */
     double zero_tolerance; /* a direction is dropped when that raises the criterion by less */
     int max_iterations;
-    int few_units; /* at most this many groups: try several starts */
+    int few_units;         /* at most this many groups: try several starts */
+    double largest_effect; /* limit of the random effects' standard deviations, relative to s */
 } sp_control;
 
 typedef enum {
@@ -37,6 +38,8 @@ typedef struct {
     double s;              /* residual variance */
     double predicted_fall; /* at the end */
     int iterations, evaluations;
+    const double *root; /* of sp_value there (d x d, within the optimiser's memory) */
+    double inflation;   /* of sp_inflation there; 1 on the general path */
 } sp_optimum;
 
 /* Sizes of a model: number of G parameters, and its description in caller's memory (n_par ints
@@ -54,12 +57,17 @@ int sp_block_offset(const sp_blocks *blocks, int block);
 size_t sp_optimise_work_size(const sp_reduced *data, const sp_model *model,
                              const sp_blocks *blocks);
 
-/* Out: G (block after block, size x size) relative to s, rank (per block), the optimum.
+/* Doubles of the optimiser's factors. */
+size_t sp_factors_size(const sp_blocks *blocks);
+
+/* Out: G (block after block, size x size) relative to s, rank (per block), the optimum, and its
+ * factors, from which `warm` goes on (for the same units and blocks).
  * check is asked before every iteration (NULL: nobody to ask).
  * Status: SP_OK, whatever was found; SP_INTERRUPTED, and nothing is filled in. */
 sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
-                      int reml, const sp_control *control, double *memory, double *G, int *rank,
-                      sp_optimum *optimum, sp_check check, void *check_data);
+                      int reml, const sp_control *control, double *memory, int warm,
+                      double *factors, double *G, int *rank, sp_optimum *optimum, sp_check check,
+                      void *check_data);
 
 /* Minimises g's + s'Hs / 2 over |s| <= radius, exactly, by eigen-decomposition of H (n x n,
  * overwritten). Returns the predicted fall. work: 6 n doubles. */

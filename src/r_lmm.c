@@ -27,6 +27,7 @@ enum {
     RED_N_SHARED,
     RED_B,
     RED_C_FREE,
+    RED_FREE_ROWS,
     RED_CELL_ITEM,
     RED_CELL_NODE,
     RED_CELL_COUNT,
@@ -40,6 +41,7 @@ enum {
     RED_ALIASED,
     RED_ALIAS_COEF,
     RED_CROSSED,
+    RED_REBASED,
     RED_LENGTH
 };
 
@@ -56,6 +58,7 @@ static const char *const reduced_names[] = {"n",
                                             "n_shared",
                                             "B",
                                             "C_free",
+                                            "free_rows",
                                             "cell_item",
                                             "cell_node",
                                             "cell_count",
@@ -69,6 +72,7 @@ static const char *const reduced_names[] = {"n",
                                             "aliased",
                                             "alias_coef",
                                             "crossed",
+                                            "rebased",
                                             ""};
 
 static int check_interrupt(void *unused) {
@@ -190,6 +194,16 @@ static void put_patterns(SEXP out, int n_units, int n_levels, int q, int d) {
         sp_cross_products(n_units, q, d, n_shared, unit_item, a, &centres, B, work);
     } else {
         sp_cross_products(n_units, q, d, n_shared, unit_item, a, NULL, B, work);
+    }
+}
+
+/* Cross-products of the free rows (row after row of length d). */
+static void put_free_products(SEXP out, int d) {
+    SEXP rows = VECTOR_ELT(out, RED_FREE_ROWS);
+    double *C_free = REAL(put_doubles(out, RED_C_FREE, sp_packed_size(d)));
+    memset(C_free, 0, sp_packed_size(d) * sizeof(double));
+    for (R_xlen_t i = 0; i < Rf_xlength(rows); i += d) {
+        sp_add_outer(d, 1.0, REAL(rows) + i, C_free);
     }
 }
 
@@ -329,18 +343,16 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     sp_orthonormalise((size_t)m * q, p_all, &fixed, kept, Rx, coef, a_all);
     memcpy(REAL(put_doubles(out, RED_A, (size_t)m * q * d)), a_all,
            (size_t)m * q * d * sizeof(double));
-    double *free_rows = allocate((size_t)d_all * d_all);
+    double *free_rows = REAL(put_doubles(out, RED_FREE_ROWS, (size_t)d_all * d_all));
     for (int i = 0; i < d_all; i++) {
         for (int j = 0; j < d_all; j++) {
             free_rows[(size_t)d_all * i + j] = i <= j ? Rfree[i + (size_t)d_all * j] : 0.0;
         }
     }
     sp_orthonormalise((size_t)d_all, p_all, &fixed, kept, Rx, coef, free_rows);
-    double *C_free = REAL(put_doubles(out, RED_C_FREE, sp_packed_size(d)));
-    memset(C_free, 0, sp_packed_size(d) * sizeof(double));
-    for (int i = 0; i < d_all; i++) {
-        sp_add_outer(d, 1.0, free_rows + (size_t)d * i, C_free);
-    }
+    SET_VECTOR_ELT(out, RED_FREE_ROWS, Rf_xlengthgets(VECTOR_ELT(out, RED_FREE_ROWS), d_all * d));
+    put_free_products(out, d);
+    SET_VECTOR_ELT(out, RED_REBASED, Rf_ScalarLogical(0));
 
     SET_VECTOR_ELT(out, RED_N, Rf_ScalarInteger(n));
     SET_VECTOR_ELT(out, RED_N_X, Rf_ScalarInteger(p_all));
@@ -448,6 +460,11 @@ static void read_reduced(SEXP list, sp_reduced *data, sp_units *units) {
     data->B = arg_doubles(VECTOR_ELT(list, RED_B),
                           (size_t)data->n_shared * (q * (q + 1) / 2) * packed, "B");
     data->Cfree = arg_doubles(VECTOR_ELT(list, RED_C_FREE), packed, "C_free");
+    SEXP free_rows = VECTOR_ELT(list, RED_FREE_ROWS);
+    if (!Rf_isNull(free_rows)) {
+        size_t n_free = (size_t)Rf_xlength(free_rows) / d;
+        arg_doubles(free_rows, (n_free > 0 ? n_free : 1) * d, "free_rows");
+    }
     data->n_cells = 0;
     read_crossed(VECTOR_ELT(list, RED_CROSSED), data);
     if (data->n_levels > 1 && !is_crossed) {
@@ -564,13 +581,14 @@ enum {
     RES_RANK,
     RES_ITERATIONS,
     RES_EVALUATIONS,
+    RES_REDUCED,
     RES_LENGTH
 };
 
 static const char *const result_names[] = {
     "beta",     "vcov",    "parameters", "criterion",       "gradient",  "observed",
     "expected", "average", "dvcov",      "vcov_parameters", "redundant", "status",
-    "reason",   "rank",    "iterations", "evaluations"};
+    "reason",   "rank",    "iterations", "evaluations",     "reduced"};
 
 /* A named list with the results at the given parameters; the caller protects it and fills in the
  * elements from RES_EVALUATED on. */
@@ -620,6 +638,40 @@ SEXP lmm_evaluate(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP reml) {
                         s);
 }
 
+/* A double vector of the list replaced by a copy, for changing. */
+static double *put_copy(SEXP list, int at) {
+    SEXP copy = Rf_duplicate(VECTOR_ELT(list, at));
+    SET_VECTOR_ELT(list, at, copy);
+    return REAL(copy);
+}
+
+/* The reduced data with [X y] in the coordinates of root (see reduce.h). */
+static SEXP rebase(SEXP reduced, const sp_reduced *data, const double *root) {
+    int q = data->q, d = data->d, m = data->n_units;
+    SEXP out = PROTECT(Rf_shallow_duplicate(reduced));
+    size_t n_free = (size_t)Rf_xlength(VECTOR_ELT(out, RED_FREE_ROWS)) / (size_t)d;
+    sp_change_rows((size_t)m * q, d, root, put_copy(out, RED_A));
+    sp_change_rows(n_free, d, root, put_copy(out, RED_FREE_ROWS));
+    double *Rx = put_copy(out, RED_RX), y_scale = Rf_asReal(VECTOR_ELT(out, RED_Y_SCALE));
+    sp_change_fixed(data->p, root, y_scale, Rx, put_copy(out, RED_COEF));
+    put_free_products(out, d);
+    put_patterns(out, m, data->n_levels, q, d);
+    SET_VECTOR_ELT(out, RED_REBASED, Rf_ScalarLogical(1));
+    UNPROTECT(1);
+    return out;
+}
+
+static sp_control read_control(SEXP list) {
+    arg_list(list, "control");
+    sp_control control = {
+        arg_double(list_element(list, "fall_tolerance"), "fall_tolerance"),
+        arg_double(list_element(list, "zero_tolerance"), "zero_tolerance"),
+        arg_int(list_element(list, "max_iterations"), 0, INT_MAX, "max_iterations"),
+        arg_int(list_element(list, "few_units"), 0, INT_MAX, "few_units"),
+        arg_double(list_element(list, "largest_effect"), "largest_effect")};
+    return control;
+}
+
 SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     sp_reduced data;
     sp_units units;
@@ -627,21 +679,30 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     sp_model model;
     read_reduced(reduced, &data, &units);
     read_blocks(blocks_list, &data, &blocks, &model);
-    arg_list(control_list, "control");
-    sp_control control = {
-        arg_double(list_element(control_list, "fall_tolerance"), "fall_tolerance"),
-        arg_double(list_element(control_list, "zero_tolerance"), "zero_tolerance"),
-        arg_int(list_element(control_list, "max_iterations"), 0, INT_MAX, "max_iterations"),
-        arg_int(list_element(control_list, "few_units"), 0, INT_MAX, "few_units")};
+    const sp_control control = read_control(control_list);
+    const double largest_inflation =
+        arg_double(list_element(control_list, "largest_inflation"), "largest_inflation");
     const int restricted = arg_flag(reml, "reml");
     int k = model.n_par + 1;
     size_t squares = square_count(&blocks);
-    double *G = allocate(squares);
+    double *G = allocate(squares), *factors = allocate(sp_factors_size(&blocks));
+    double *memory = allocate(sp_optimise_work_size(&data, &model, &blocks));
     int *rank = allocate_ints((size_t)blocks.n_blocks), *redundant = allocate_ints((size_t)k);
     sp_optimum optimum;
-    stop_on(sp_optimise(&data, &model, &blocks, restricted, &control,
-                        allocate(sp_optimise_work_size(&data, &model, &blocks)), G, rank, &optimum,
-                        check_interrupt, NULL));
+    PROTECT_INDEX place;
+    PROTECT_WITH_INDEX(reduced, &place);
+    stop_on(sp_optimise(&data, &model, &blocks, restricted, &control, memory, 0, factors, G, rank,
+                        &optimum, check_interrupt, NULL));
+    /* Coordinates in which the optimum's fixed effects cost no digits, and on from there. */
+    for (int round = 0;
+         round < 3 && optimum.reason != SP_REASON_START && optimum.inflation > largest_inflation &&
+         !Rf_isNull(VECTOR_ELT(reduced, RED_FREE_ROWS));
+         round++) {
+        REPROTECT(reduced = rebase(reduced, &data, optimum.root), place);
+        read_reduced(reduced, &data, &units);
+        stop_on(sp_optimise(&data, &model, &blocks, restricted, &control, memory, 1, factors, G,
+                            rank, &optimum, check_interrupt, NULL));
+    }
     if (optimum.reason == SP_REASON_START) {
         Rf_error("the criterion is not finite at any starting point");
     }
@@ -671,7 +732,8 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     SET_VECTOR_ELT(out, RES_REASON, Rf_ScalarInteger((int)optimum.reason));
     SET_VECTOR_ELT(out, RES_ITERATIONS, Rf_ScalarInteger(optimum.iterations));
     SET_VECTOR_ELT(out, RES_EVALUATIONS, Rf_ScalarInteger(optimum.evaluations));
-    UNPROTECT(1);
+    SET_VECTOR_ELT(out, RES_REDUCED, reduced);
+    UNPROTECT(2);
     return out;
 }
 

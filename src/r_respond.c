@@ -124,20 +124,25 @@ SEXP lmm_replay(SEXP X, SEXP Z, SEXP unit, SEXP weights, SEXP reduced) {
     return out;
 }
 
-/* Puts a copy of the double vector of that name and length into the list and returns its elements.
- */
-static double *copy_doubles(SEXP list, const char *name, size_t n) {
+static void set_element(SEXP list, const char *name, SEXP value) {
     SEXP names = Rf_getAttrib(list, R_NamesSymbol);
     for (R_xlen_t i = 0; i < Rf_xlength(list); i++) {
         if (strcmp(CHAR(STRING_ELT(names, i)), name) == 0) {
-            arg_doubles(VECTOR_ELT(list, i), n, name);
-            SEXP copy = Rf_duplicate(VECTOR_ELT(list, i));
-            SET_VECTOR_ELT(list, i, copy);
-            return REAL(copy);
+            SET_VECTOR_ELT(list, i, value);
+            return;
         }
     }
     Rf_error("internal error: no element '%s'", name);
-    return NULL;
+}
+
+/* Puts a copy of the double vector of that name and length into the list and returns its elements.
+ */
+static double *copy_doubles(SEXP list, const char *name, size_t n) {
+    SEXP old = list_element(list, name);
+    arg_doubles(old, n, name);
+    SEXP copy = Rf_duplicate(old);
+    set_element(list, name, copy);
+    return REAL(copy);
 }
 
 SEXP lmm_respond(SEXP reduced, SEXP replay, SEXP y) {
@@ -179,6 +184,8 @@ SEXP lmm_respond(SEXP reduced, SEXP replay, SEXP y) {
     if (!R_FINITE(rss)) {
         Rf_error("the response has values that are not finite");
     }
+    /* The free rows' own last column is not known here, only its products. */
+    set_element(out, "free_rows", R_NilValue);
     copy_doubles(out, "rss", 1)[0] = rss;
     copy_doubles(out, "y_scale", 1)[0] = y_scale;
     sp_centres centres;

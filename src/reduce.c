@@ -404,3 +404,33 @@ void sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *k
         out += rank + 1;
     }
 }
+
+void sp_change_rows(size_t n_rows, int d, const double *root, double *rows) {
+    for (size_t r = 0; r < n_rows; r++, rows += d) {
+        rows[d - 1] = sp_dot((size_t)d, rows, root + (size_t)d * (d - 1));
+        for (int c = d - 2; c >= 0; c--) {
+            rows[c] = sp_dot((size_t)c + 1, rows, root + (size_t)d * c);
+        }
+    }
+}
+
+void sp_change_fixed(int p, const double *root, double y_scale, double *Rx, double *coef) {
+    int d = p + 1;
+    for (int i = 0; i < p; i++) {
+        coef[i] -= y_scale * root[i + (size_t)d * p];
+    }
+    for (int i = p - 1; i >= 0; i--) {
+        for (int k = i + 1; k < p; k++) {
+            double multiple = root[i + (size_t)d * k];
+            coef[i] -= multiple * coef[k];
+            for (int j = k; j < p; j++) {
+                Rx[i + (size_t)p * j] -= multiple * Rx[k + (size_t)p * j];
+            }
+        }
+        double diagonal = root[i + (size_t)d * i];
+        coef[i] /= diagonal;
+        for (int j = i; j < p; j++) {
+            Rx[i + (size_t)p * j] /= diagonal;
+        }
+    }
+}

@@ -83,4 +83,12 @@ void sp_rank_fixed(int n, int p, double tolerance, double *Rfull, int *kept, dou
 void sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *kept,
                        const double *Rx, const double *coef, double *rows);
 
+/* Other coordinates for [X y], in which they are orthogonal in the metric of some V^-1:
+ * [X y] root, root = [upper triangular p x p | (-beta, 1)] (d x d, as sp_reml_value leaves it).
+ * Row vectors of length d in place: */
+void sp_change_rows(size_t n_rows, int d, const double *root, double *rows);
+
+/* Rx (p x p) and coef, in place, for X root_xx in place of X, where y was divided by y_scale. */
+void sp_change_fixed(int p, const double *root, double y_scale, double *Rx, double *coef);
+
 #endif

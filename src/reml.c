@@ -473,6 +473,18 @@ sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_
     return sp_solve_fixed(data->p, work->cv, work->Phi, work->small, value);
 }
 
+double sp_inflation(const sp_reduced *data, const sp_reml_work *work, const sp_value *value) {
+    int p = data->p, d = data->d;
+    const double *diagonal = work->cv; /* packed: row j has d - j elements */
+    double largest = 1.0;
+    for (int j = 0; j < p; j++) {
+        double root = value->root[j + (size_t)d * j];
+        largest = fmax(largest, *diagonal * root * root);
+        diagonal += d - j;
+    }
+    return fmax(largest, *diagonal / value->quadratic);
+}
+
 /* ---- derivatives ---------------------------------------------------------------------------- */
 
 /* What the derivatives need of one item: L = R F, Y = W L, K = L'Y, and their relatives. */

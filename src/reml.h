@@ -122,6 +122,11 @@ void sp_reml_work_init(const sp_reduced *data, const sp_model *model, double *me
 sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_point *point,
                         sp_reml_work *work, sp_value *value);
 
+/* The digits that solving for beta cost at the point of the last sp_reml_value (nested groupings
+ * only), as the largest ratio of a diagonal element of [X y]'V^-1[X y] to what the columns before
+ * leave of it. */
+double sp_inflation(const sp_reduced *data, const sp_reml_work *work, const sp_value *value);
+
 /* Derivatives at the point of the last sp_reml_value, whose work and value they read. out->k says
  * whether s is one of the parameters. Status: SP_OK. */
 sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, const sp_point *point,

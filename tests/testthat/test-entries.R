@@ -179,20 +179,20 @@ test_that("an argument of the wrong type, length or value is an error", {
 
 # Elements of the lists that an entry does not read.
 unread <- list(
-  "lmm_fit reduced" = c("n_x", "kept", "rss", "aliased", "alias_coef"),
+  "lmm_fit reduced" = c("n_x", "kept", "rss", "aliased", "alias_coef", "rebased"),
   "lmm_replay reduced" = c(
-    "n_x", "a", "item_unit", "item_count", "n_shared", "B", "C_free", "cell_item", "cell_node",
-    "cell_count", "cell_sum", "Rx", "coef", "y_scale", "rss", "sum_log_weights", "aliased",
-    "alias_coef", "crossed"
+    "n_x", "a", "item_unit", "item_count", "n_shared", "B", "C_free", "free_rows", "cell_item",
+    "cell_node", "cell_count", "cell_sum", "Rx", "coef", "y_scale", "rss", "sum_log_weights",
+    "aliased", "alias_coef", "crossed", "rebased"
   ),
   "lmm_respond reduced" = c(
-    "n_x", "kept", "R", "item_unit", "item_count", "cell_item", "cell_node", "cell_count",
-    "sum_log_weights", "aliased", "alias_coef", "crossed"
+    "n_x", "kept", "R", "item_unit", "item_count", "free_rows", "cell_item", "cell_node",
+    "cell_count", "sum_log_weights", "aliased", "alias_coef", "crossed", "rebased"
   )
 )
 # Where any number will do.
 welcome_elements <- list(
-  weights = "null", crossed = "null", n = "last is 2147483647",
+  weights = "null", crossed = "null", free_rows = "null", n = "last is 2147483647",
   max_iterations = "last is 2147483647", few_units = "last is 2147483647"
 )
 for (entry in c("lmm_evaluate", "lmm_adjustment", "lmm_ranef")) {

@@ -84,6 +84,42 @@ test_that("fits of several terms and nested levels are lme4's", {
   )
 })
 
+# Balanced, with two columns that together say what differs within dyads and what between: the
+# restricted likelihood falls into two least-squares problems.
+test_that("random effects that dwarf the residuals cost no digits", {
+  set.seed(8)
+  m <- 20
+  n <- 5
+  dyad <- rep(seq_len(m), each = n)
+  between <- rnorm(m)
+  effect <- rnorm(m)
+  within <- rep(as.vector(scale(rnorm(n), scale = FALSE)), m)
+  error <- rnorm(m * n) + within
+  x <- within + 0.5 * between[dyad]
+  z <- within + between[dyad]
+
+  own <- error - ave(error, dyad)
+  s <- sum(lm.fit(cbind(within), own)$residuals^2) / (m * (n - 1) - 1)
+  for (size in 10^c(0, 3, 5, 6)) {
+    y <- size * (between + effect)[dyad] + error
+    means <- size * (between + effect) + tapply(error, dyad, mean)
+    columns <- cbind(1, between)
+    of_means <- n * sum(lm.fit(columns, means)$residuals^2) / (m - 2)
+    information <- c(det(n / of_means * crossprod(columns)), sum(within^2) / s, 0.5^2)
+    truth <- (m * n - 3) * (log(2 * pi) + 1) + m * (n - 1) * log(s) + m * log(of_means) +
+      sum(log(information))
+    fit <- lmm(y ~ x + z + (1 | dyad), data.frame(y, x, z, dyad))
+    expect_lt(abs(-2 * as.numeric(logLik(fit)) - truth), 1e-7)
+    expect_equal(objective(fit), -2 * as.numeric(logLik(fit)), tolerance = 1e-10)
+    expect_equal(sigma(fit), sqrt(s), tolerance = 1e-9)
+    # A further response goes the same way, whatever coordinates the first one got.
+    again <- refit(fit, rev(y))
+    anew <- lmm(y ~ x + z + (1 | dyad), data.frame(y = rev(y), x, z, dyad))
+    expect_equal(as.numeric(logLik(again)), as.numeric(logLik(anew)), tolerance = 1e-10)
+    expect_equal(fixef(again), fixef(anew), tolerance = 1e-6)
+  }
+})
+
 test_that("subset, contrasts and the order of rows do what they say", {
   orthodont <- as.data.frame(nlme::Orthodont)
   fit <- lmm(distance ~ Sex * age + (age | Subject), orthodont)

@@ -7,9 +7,11 @@ orthodont <- function() {
   data
 }
 
-# The gradient at an optimum is rounding error.
+# The gradient at an optimum is rounding error; the free rows are known of a first response only.
 expect_same_core <- function(fit, other) {
-  names <- setdiff(names(fit$core), "gradient")
+  names <- setdiff(names(fit$core), c("gradient", "reduced"))
+  parts <- setdiff(names(fit$core$reduced), "free_rows")
+  expect_equal(fit$core$reduced[parts], other$core$reduced[parts], tolerance = tol$criterion)
   expect_equal(fit$core[names], other$core[names], tolerance = tol$criterion)
 }
 
