@@ -1,5 +1,6 @@
 #include "optim.h"
 #include "linalg.h"
+#include "step.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -68,82 +69,6 @@ void sp_natural_basis(const sp_blocks *blocks, const sp_model *model, int level,
             }
         }
     }
-}
-
-/* ---- the trust-region step ------------------------------------------------------------------ */
-
-/* Length of the step -(H + shift)^-1 g in eigen-coordinates. */
-static double step_length(int n, const double *lambda, const double *along, double shift) {
-    double sum = 0.0;
-    for (int i = 0; i < n; i++) {
-        if (along[i] != 0.0) {
-            double x = along[i] / (lambda[i] + shift);
-            sum += x * x;
-        }
-    }
-    return sqrt(sum);
-}
-
-double sp_trust_region_step(int n, const double *g, double *H, double radius, double *step,
-                            double *work) {
-    double *lambda = work, *along = lambda + n, *x = along + n;
-    if (sp_eigen(n, H, lambda, x)) {
-        memset(step, 0, (size_t)n * sizeof(double));
-        return 0.0;
-    }
-    double largest = fmax(fabs(lambda[0]), fabs(lambda[n - 1]));
-    double flat = 1e-13 * largest;
-    double g_size = sqrt(sp_dot((size_t)n, g, g));
-    for (int i = 0; i < n; i++) {
-        along[i] = sp_dot((size_t)n, H + (size_t)n * i, g);
-        /* A direction in which nothing changes (a redundant parameter) is left alone. */
-        if (fabs(lambda[i]) <= flat && fabs(along[i]) <= 1e-8 * (g_size + 1.0)) {
-            along[i] = 0.0;
-        }
-    }
-    double lowest = lambda[0];
-    double shift = 0.0;
-    double extra = 0.0; /* along the first eigenvector */
-    int newton = lowest > flat || (lowest >= -flat && along[0] == 0.0);
-    if (!(newton && step_length(n, lambda, along, 0.0) <= radius)) {
-        double low = lowest < 0.0 ? -lowest : 0.0;
-        double floor_shift = low + 1e-14 * (largest + 1e-300);
-        if (lowest < 0.0 && step_length(n, lambda, along, floor_shift) < radius) {
-            /* Hard case: along the negative curvature until the region ends. */
-            shift = floor_shift;
-            double length = step_length(n, lambda, along, shift);
-            extra = sqrt(radius * radius - length * length);
-            extra = along[0] > 0.0 ? -extra : extra;
-        } else {
-            double high = low + g_size / radius + 1e-300;
-            for (int it = 0; it < 200; it++) {
-                shift = 0.5 * (low + high);
-                if (shift == low || shift == high) {
-                    break;
-                }
-                double length = step_length(n, lambda, along, shift);
-                if (fabs(length - radius) <= 1e-3 * radius) {
-                    break;
-                }
-                if (length > radius) {
-                    low = shift;
-                } else {
-                    high = shift;
-                }
-            }
-        }
-    }
-    double fall = 0.0;
-    memset(step, 0, (size_t)n * sizeof(double));
-    for (int i = 0; i < n; i++) {
-        x[i] = along[i] != 0.0 ? -along[i] / (lambda[i] + shift) : 0.0;
-        if (i == 0) {
-            x[i] += extra;
-        }
-        fall -= x[i] * (along[i] + 0.5 * lambda[i] * x[i]);
-        sp_axpy((size_t)n, x[i], H + (size_t)n * i, step);
-    }
-    return fall;
 }
 
 /* ---- state ---------------------------------------------------------------------------------- */
@@ -469,35 +394,6 @@ static void block_matrices(const search *o, double *matrices) {
     }
 }
 
-/* In scaled coordinates, -pseudo-inverse(H) g for a positive semidefinite H (n x n, overwritten):
- * x, n. work: 3 n. */
-static void semidefinite_step(int n, double *H, const double *g, double *x, double *work) {
-    double *lambda = work, *scale = lambda + n;
-    for (int i = 0; i < n; i++) {
-        double diagonal = H[i + (size_t)n * i];
-        scale[i] = diagonal > 0.0 ? sqrt(diagonal) : 1.0;
-    }
-    for (int i = 0; i < n; i++) {
-        for (int j = 0; j < n; j++) {
-            H[i + (size_t)n * j] /= scale[i] * scale[j];
-        }
-    }
-    sp_eigen(n, H, lambda, scale + n);
-    memset(x, 0, (size_t)n * sizeof(double));
-    for (int c = 0; c < n; c++) {
-        const double *vector = H + (size_t)n * c;
-        if (lambda[c] > 1e-10 * lambda[n - 1]) {
-            double along = 0.0;
-            for (int i = 0; i < n; i++) {
-                along += vector[i] * g[i] / scale[i];
-            }
-            for (int i = 0; i < n; i++) {
-                x[i] -= vector[i] * along / (lambda[c] * scale[i]);
-            }
-        }
-    }
-}
-
 /* Fisher's scoring step for G and s together: on balanced data it ends at the answer, where a step
  * in G / s alone would still feel the s of a poor G. What concerns s follows from the rest, since V
  * is the sum of its parameters times their derivatives. Leaves the change of G / s in o->step and
@@ -527,7 +423,7 @@ static double scoring_step(search *o) {
         corner -= G[r] * with_s;
     }
     E[k + (size_t)n * k] = corner;
-    semidefinite_step(n, E, g, change, o->work);
+    sp_semidefinite_step(n, E, g, change, o->work);
     double s = 1.0 + change[k], fall = 0.0;
     for (int r = 0; r < k; r++) {
         o->step[r] = s > 0.0 ? (change[r] - G[r] * change[k]) / s : change[r];

@@ -69,9 +69,4 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
                       double *factors, double *G, int *rank, sp_optimum *optimum, sp_check check,
                       void *check_data);
 
-/* Minimises g's + s'Hs / 2 over |s| <= radius, exactly, by eigen-decomposition of H (n x n,
- * overwritten). Returns the predicted fall. work: 6 n doubles. */
-double sp_trust_region_step(int n, const double *g, double *H, double radius, double *step,
-                            double *work);
-
 #endif

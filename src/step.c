@@ -1,0 +1,105 @@
+#include "step.h"
+#include "linalg.h"
+#include <math.h>
+#include <string.h>
+
+/* Length of the step -(H + shift)^-1 g in eigen-coordinates. */
+static double step_length(int n, const double *lambda, const double *along, double shift) {
+    double sum = 0.0;
+    for (int i = 0; i < n; i++) {
+        if (along[i] != 0.0) {
+            double x = along[i] / (lambda[i] + shift);
+            sum += x * x;
+        }
+    }
+    return sqrt(sum);
+}
+
+double sp_trust_region_step(int n, const double *g, double *H, double radius, double *step,
+                            double *work) {
+    double *lambda = work, *along = lambda + n, *x = along + n;
+    if (sp_eigen(n, H, lambda, x)) {
+        memset(step, 0, (size_t)n * sizeof(double));
+        return 0.0;
+    }
+    double largest = fmax(fabs(lambda[0]), fabs(lambda[n - 1]));
+    double flat = 1e-13 * largest;
+    double g_size = sqrt(sp_dot((size_t)n, g, g));
+    for (int i = 0; i < n; i++) {
+        along[i] = sp_dot((size_t)n, H + (size_t)n * i, g);
+        /* A direction in which nothing changes (a redundant parameter) is left alone. */
+        if (fabs(lambda[i]) <= flat && fabs(along[i]) <= 1e-8 * (g_size + 1.0)) {
+            along[i] = 0.0;
+        }
+    }
+    double lowest = lambda[0];
+    double shift = 0.0;
+    double extra = 0.0; /* along the first eigenvector */
+    int newton = lowest > flat || (lowest >= -flat && along[0] == 0.0);
+    if (!(newton && step_length(n, lambda, along, 0.0) <= radius)) {
+        double low = lowest < 0.0 ? -lowest : 0.0;
+        double floor_shift = low + 1e-14 * (largest + 1e-300);
+        if (lowest < 0.0 && step_length(n, lambda, along, floor_shift) < radius) {
+            /* Hard case: along the negative curvature until the region ends. */
+            shift = floor_shift;
+            double length = step_length(n, lambda, along, shift);
+            extra = sqrt(radius * radius - length * length);
+            extra = along[0] > 0.0 ? -extra : extra;
+        } else {
+            double high = low + g_size / radius + 1e-300;
+            for (int it = 0; it < 200; it++) {
+                shift = 0.5 * (low + high);
+                if (shift == low || shift == high) {
+                    break;
+                }
+                double length = step_length(n, lambda, along, shift);
+                if (fabs(length - radius) <= 1e-3 * radius) {
+                    break;
+                }
+                if (length > radius) {
+                    low = shift;
+                } else {
+                    high = shift;
+                }
+            }
+        }
+    }
+    double fall = 0.0;
+    memset(step, 0, (size_t)n * sizeof(double));
+    for (int i = 0; i < n; i++) {
+        x[i] = along[i] != 0.0 ? -along[i] / (lambda[i] + shift) : 0.0;
+        if (i == 0) {
+            x[i] += extra;
+        }
+        fall -= x[i] * (along[i] + 0.5 * lambda[i] * x[i]);
+        sp_axpy((size_t)n, x[i], H + (size_t)n * i, step);
+    }
+    return fall;
+}
+
+void sp_semidefinite_step(int n, double *H, const double *g, double *x, double *work) {
+    double *lambda = work, *scale = lambda + n;
+    for (int i = 0; i < n; i++) {
+        double diagonal = H[i + (size_t)n * i];
+        scale[i] = diagonal > 0.0 ? sqrt(diagonal) : 1.0;
+    }
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < n; j++) {
+            H[i + (size_t)n * j] /= scale[i] * scale[j];
+        }
+    }
+    sp_eigen(n, H, lambda, scale + n);
+    memset(x, 0, (size_t)n * sizeof(double));
+    for (int c = 0; c < n; c++) {
+        const double *vector = H + (size_t)n * c;
+        if (lambda[c] > 1e-10 * lambda[n - 1]) {
+            double along = 0.0;
+            for (int i = 0; i < n; i++) {
+                along += vector[i] * g[i] / scale[i];
+            }
+            for (int i = 0; i < n; i++) {
+                x[i] -= vector[i] * along / (lambda[c] * scale[i]);
+            }
+        }
+    }
+}
