@@ -72,34 +72,35 @@ design_columns <- function(terms, frame, contrasts = NULL, check = TRUE) {
   in_frame <- vapply(as.list(attr(terms, "variables"))[-1L], code_of, character(1))[used]
   variables <- lapply(in_frame, function(name) .subset2(frame, name))
   names(variables) <- in_frame
-  is_factor <- vapply(variables, is.factor, logical(1))
   if (check) {
     check_levels(variables)
   }
   if (!have_own_columns(variables, contrasts)) {
     return(model_matrix_columns(terms, frame, contrasts))
   }
+  is_factor <- vapply(variables, is.factor, logical(1), USE.NAMES = FALSE)
+  coded <- variables[is_factor]
   intercept <- attr(terms, "intercept")
-  if (!intercept && any(is_factor)) {
+  if (!intercept && length(coded)) {
     factors <- code_first_factor(factors, used[is_factor])
   }
-  columns <- if (intercept) list(`(Intercept)` = rep.int(1, .row_names_info(frame, 2L)))
-  assign <- if (intercept) 0L
-  for (j in seq_along(attr(terms, "term.labels"))) {
-    own <- NULL
-    for (i in which(factors[used, j] > 0)) {
-      coding <- factors[used[i], j]
-      one <- variable_columns(variables[[i]], rownames(factors)[used[i]], coding)
-      own <- if (is.null(own)) one else multiply_columns(own, one)
+  columns <- if (intercept) list(list(`(Intercept)` = rep.int(1, .row_names_info(frame, 2L))))
+  labels <- attr(terms, "term.labels")
+  for (j in seq_along(labels)) {
+    i <- seq_along(used)[factors[used, j] > 0]
+    columns[[intercept + j]] <- if (any(is_factor[i])) {
+      term_columns(variables[i], rownames(factors)[used[i]], factors[used[i], j])
+    } else {
+      numeric_column(variables[i], labels[j])
     }
-    columns <- c(columns, own)
-    assign <- c(assign, rep.int(j, length(own)))
   }
-  factors <- variables[is_factor]
+  terms_of <- c(if (intercept) 0L, seq_along(labels))
+  assign <- rep.int(terms_of, lengths(columns, use.names = FALSE))
+  columns <- unlist(columns, recursive = FALSE)
   list(
     columns = columns, names = as.character(names(columns)), assign = assign,
-    contrasts = if (length(factors)) lapply(factors, function(x) "contr.treatment"),
-    xlevels = if (length(factors)) lapply(factors, levels)
+    contrasts = if (length(coded)) lapply(coded, function(x) "contr.treatment"),
+    xlevels = if (length(coded)) lapply(coded, levels)
   )
 }
 
@@ -118,10 +119,10 @@ have_own_columns <- function(variables, contrasts) {
   if (!is.null(contrasts) && !(is.list(contrasts) && all(names(contrasts) %in% names(variables)))) {
     return(FALSE)
   }
-  for (name in names(variables)) {
-    x <- variables[[name]]
+  for (i in seq_along(variables)) {
+    x <- variables[[i]]
     if (is.factor(x)) {
-      coding <- contrasts[[name]]
+      coding <- contrasts[[names(variables)[i]]]
       if (is.null(coding)) {
         coding <- attr(x, "contrasts")
       }
@@ -138,36 +139,52 @@ have_own_columns <- function(variables, contrasts) {
   TRUE
 }
 
-# The columns of one variable: itself, or indicators of a factor's levels, all of them or, with
-# `coding` 1 as in the matrix of terms(), all but the first.
-variable_columns <- function(x, name, coding) {
-  if (!is.factor(x)) {
-    column <- list(if (is.object(x)) unclass(x) else x)
-    names(column) <- name
-    return(column)
+# The one column of a term in numbers. Products of integers could exceed the largest.
+numeric_column <- function(variables, label) {
+  column <- NULL
+  for (variable in variables) {
+    if (is.object(variable)) {
+      variable <- unclass(variable)
+    }
+    column <- if (is.null(column)) variable else as.double(column) * variable
   }
-  codes <- as.integer(x)
-  shown <- seq_along(levels(x))
-  if (coding == 1L) {
-    shown <- shown[-1L]
-  }
-  columns <- lapply(shown, function(level) as.double(codes == level))
-  names(columns) <- paste0(name, levels(x)[shown])
+  columns <- list(column)
+  names(columns) <- label
   columns
 }
 
-# Every product of a column of each, those of `left` the fastest. Products of integers could exceed
-# the largest.
+# The columns of a term: every product of one column of each variable, those of the first variable
+# the fastest. A factor has indicators of its levels, all of them or, with `coding` 1 as in the
+# matrix of terms(), all but the first.
+term_columns <- function(variables, names, coding) {
+  columns <- NULL
+  for (i in seq_along(variables)) {
+    x <- variables[[i]]
+    own <- if (is.factor(x)) {
+      indicator_columns(x, names[i], all = coding[i] != 1L)
+    } else {
+      numeric_column(list(x), names[i])
+    }
+    columns <- if (is.null(columns)) own else multiply_columns(columns, own)
+  }
+  columns
+}
+
+indicator_columns <- function(x, name, all) {
+  codes <- as.integer(x)
+  levels <- levels(x)
+  shown <- if (all) seq_along(levels) else seq_along(levels)[-1L]
+  columns <- lapply(shown, function(level) as.double(codes == level))
+  names(columns) <- paste0(name, levels[shown])
+  columns
+}
+
 multiply_columns <- function(left, right) {
-  columns <- vector("list", length(left) * length(right))
-  names(columns) <- paste(rep.int(names(left), length(right)),
-    rep(names(right), each = length(left)),
-    sep = ":"
-  )
-  for (i in seq_along(columns)) {
-    from <- (i - 1L) %% length(left) + 1L
-    to <- (i - 1L) %/% length(left) + 1L
-    columns[[i]] <- as.double(left[[from]]) * right[[to]]
+  columns <- list()
+  for (j in seq_along(right)) {
+    own <- lapply(left, function(column) as.double(column) * right[[j]])
+    names(own) <- paste(names(left), names(right)[j], sep = ":")
+    columns <- c(columns, own)
   }
   columns
 }
@@ -181,15 +198,17 @@ model_matrix_columns <- function(terms, frame, contrasts) {
 }
 
 check_levels <- function(variables) {
-  for (name in names(variables)) {
-    column <- variables[[name]]
-    if (is.numeric(column) && !is.factor(column)) {
+  for (i in seq_along(variables)) {
+    column <- variables[[i]]
+    if (is.numeric(column)) {
       next
     }
     n_levels <- if (is.factor(column)) nlevels(column) else length(unique(column))
     if (n_levels < 2L) {
       stop_samepage("one_level", c(
-        paste0("The factor `", name, "` must have at least two levels in the rows used."),
+        paste0(
+          "The factor `", names(variables)[i], "` must have at least two levels in the rows used."
+        ),
         x = paste0("Found only \"", as.character(column[1L]), "\"."),
         i = "Leave it out of the formula, or look at which rows were left out."
       ))

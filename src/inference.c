@@ -11,7 +11,7 @@ typedef struct {
     sp_value value;
     sp_derivatives derivatives;
     sp_reml_work work;
-    double *Ru, *X, *scratch;
+    double *Ru, *Ru_rows, *X, *scratch;
 } natural;
 
 static size_t carve(const sp_reduced *data, const sp_model *model, double *memory, natural *at) {
@@ -27,6 +27,7 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
     at->value.root = sp_take(memory, &used, d * d);
     double *derivatives = sp_take(memory, &used, sp_derivatives_size((int)d, (int)k));
     at->Ru = sp_take(memory, &used, d * d);
+    at->Ru_rows = sp_take(memory, &used, d * d);
     at->X = sp_take(memory, &used, d * d);
     if (memory) {
         sp_derivatives_init((int)d, (int)k, derivatives, &at->derivatives);
@@ -95,10 +96,8 @@ static void set_natural(const sp_model *model, const sp_blocks *blocks, const sp
 /* Solves Rx x = b in place, Rx upper triangular. */
 static void back_solve(int p, const double *Rx, double *b) {
     for (int i = p - 1; i >= 0; i--) {
-        for (int j = i + 1; j < p; j++) {
-            b[i] -= Rx[i + (size_t)p * j] * b[j];
-        }
         b[i] /= Rx[i + (size_t)p * i];
+        sp_axpy((size_t)i, -b[i], Rx + (size_t)p * i, b);
     }
 }
 
@@ -142,7 +141,13 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
         back_solve(p, units->Rx, at.Ru + (size_t)p * j);
     }
     back_solve(p, units->Rx, out->beta);
-    sp_multiply_nt(p, p, p, at.Ru, at.Ru, out->vcov);
+    /* Ru's columns are the rows of Ru'. */
+    for (int j = 0; j < p; j++) {
+        for (int i = 0; i < p; i++) {
+            at.Ru_rows[j + (size_t)p * i] = at.Ru[i + (size_t)p * j];
+        }
+    }
+    sp_rows_times(p, p, p, at.Ru_rows, at.Ru, p, 0, out->vcov);
     for (int j = 0; j < p * p; j++) {
         out->vcov[j] *= variance_scale;
     }
@@ -154,8 +159,8 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
                    (size_t)p * sizeof(double));
         }
         double *RuP = at.value.root; /* no longer needed */
-        sp_multiply(p, p, p, at.Ru, P, RuP);
-        sp_multiply_nt(p, p, p, RuP, at.Ru, out->dvcov + (size_t)p * p * r);
+        sp_rows_times(p, p, p, at.Ru_rows, P, p, 0, RuP);
+        sp_rows_times(p, p, p, RuP, at.Ru, p, 0, out->dvcov + (size_t)p * p * r);
         out->gradient[r] =
             (D->trace[r] - (reml ? D->trace_x[r] : 0.0) - D->square[r]) / variance_scale;
     }

@@ -8,10 +8,7 @@ int sp_cholesky(int n, double *A) {
         double *col = A + (size_t)n * j;
         for (int k = 0; k < j; k++) {
             const double *prev = A + (size_t)n * k;
-            double factor = prev[j];
-            for (int i = j; i < n; i++) {
-                col[i] -= factor * prev[i];
-            }
+            sp_axpy((size_t)(n - j), -prev[j], prev + j, col + j);
             col[k] = 0.0;
         }
         if (!(col[j] > 0.0)) {
@@ -27,14 +24,16 @@ int sp_cholesky(int n, double *A) {
 
 void sp_invert_lower(int n, double *L) {
     for (int j = 0; j < n; j++) {
-        double *col = L + (size_t)n * j;
-        col[j] = 1.0 / col[j];
+        /* Forward substitution on a column of the identity; later columns are still L's. */
+        double *x = L + (size_t)n * j;
+        x[j] = 1.0 / x[j];
         for (int i = j + 1; i < n; i++) {
-            double sum = 0.0;
-            for (int k = j; k < i; k++) {
-                sum += L[i + (size_t)n * k] * col[k];
-            }
-            col[i] = -sum / L[i + (size_t)n * i];
+            x[i] *= -x[j];
+        }
+        for (int k = j + 1; k < n; k++) {
+            const double *col = L + (size_t)n * k;
+            x[k] /= col[k];
+            sp_axpy((size_t)(n - k - 1), -x[k], col + k + 1, x + k + 1);
         }
     }
 }
@@ -137,12 +136,135 @@ void sp_add_outer(int d, double alpha, const double *u, double *packed) {
     }
 }
 
-void sp_add_outer_sym(int d, double alpha, const double *u, const double *v, double *packed) {
+void sp_add_outer_sym(int d, double alpha, const double *restrict u, const double *restrict v,
+                      double *restrict packed) {
     for (int j = 0; j < d; j++) {
-        sp_axpy((size_t)(d - j), alpha * u[j], v + j, packed);
-        sp_axpy((size_t)(d - j), alpha * v[j], u + j, packed);
-        packed += d - j;
+        double at_u = alpha * v[j], at_v = alpha * u[j];
+        int k = j;
+        for (; k + 2 <= d; k += 2) {
+            packed[0] += at_v * v[k] + at_u * u[k];
+            packed[1] += at_v * v[k + 1] + at_u * u[k + 1];
+            packed += 2;
+        }
+        if (k < d) {
+            *packed++ += at_v * v[k] + at_u * u[k];
+        }
     }
+}
+
+void sp_add_columns(size_t n, size_t m, const double *A, const double *restrict weights,
+                    double *restrict y) {
+    size_t j = 0;
+    for (; j + 4 <= m; j += 4) {
+        const double *restrict a = A + n * j, *restrict b = a + n;
+        const double *restrict c = b + n, *restrict d = c + n;
+        const double wa = weights[j], wb = weights[j + 1], wc = weights[j + 2], wd = weights[j + 3];
+        size_t i = 0;
+        for (; i + 2 <= n; i += 2) {
+            y[i] += (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
+            y[i + 1] += (wa * a[i + 1] + wb * b[i + 1]) + (wc * c[i + 1] + wd * d[i + 1]);
+        }
+        if (i < n) {
+            y[i] += (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
+        }
+    }
+    for (; j < m; j++) {
+        sp_axpy(n, weights[j], A + n * j, y);
+    }
+}
+
+/* Two rows x and y (n) times four columns, two columns or one of M by its rows. Sums in variables
+ * of their own stay in registers. */
+static void two_by_four(int n, const double *x, const double *y, const double *M, int step,
+                        double *out_x, double *out_y) {
+    double x0 = 0.0, x1 = 0.0, x2 = 0.0, x3 = 0.0, y0 = 0.0, y1 = 0.0, y2 = 0.0, y3 = 0.0;
+    for (int i = 0; i < n; i++, M += step) {
+        x0 += x[i] * M[0];
+        x1 += x[i] * M[1];
+        x2 += x[i] * M[2];
+        x3 += x[i] * M[3];
+        y0 += y[i] * M[0];
+        y1 += y[i] * M[1];
+        y2 += y[i] * M[2];
+        y3 += y[i] * M[3];
+    }
+    out_x[0] = x0;
+    out_x[1] = x1;
+    out_x[2] = x2;
+    out_x[3] = x3;
+    out_y[0] = y0;
+    out_y[1] = y1;
+    out_y[2] = y2;
+    out_y[3] = y3;
+}
+
+static void two_by_two(int n, const double *x, const double *y, const double *M, int step,
+                       double *out_x, double *out_y) {
+    double x0 = 0.0, x1 = 0.0, y0 = 0.0, y1 = 0.0;
+    for (int i = 0; i < n; i++, M += step) {
+        x0 += x[i] * M[0];
+        x1 += x[i] * M[1];
+        y0 += y[i] * M[0];
+        y1 += y[i] * M[1];
+    }
+    out_x[0] = x0;
+    out_x[1] = x1;
+    out_y[0] = y0;
+    out_y[1] = y1;
+}
+
+static void two_by_one(int n, const double *x, const double *y, const double *M, int step,
+                       double *out_x, double *out_y) {
+    double x0 = 0.0, y0 = 0.0;
+    for (int i = 0; i < n; i++, M += step) {
+        x0 += x[i] * M[0];
+        y0 += y[i] * M[0];
+    }
+    out_x[0] = x0;
+    out_y[0] = y0;
+}
+
+void sp_rows_times(int m, int n, int r, const double *in, const double *M, int M_step, int upper,
+                   double *restrict out) {
+    for (int i = 0; i < m; i += 2) {
+        /* The last of an odd number of rows stands for two. */
+        int other = i + 1 < m;
+        const double *x = in + (size_t)n * i, *y = x + (other ? n : 0);
+        double *out_x = out + (size_t)r * i, *out_y = out_x + (other ? r : 0);
+        int c = 0;
+        for (; c + 4 <= r; c += 4) {
+            two_by_four(upper && c + 4 < n ? c + 4 : n, x, y, M + c, M_step, out_x + c, out_y + c);
+        }
+        if (c + 2 <= r) {
+            two_by_two(upper && c + 2 < n ? c + 2 : n, x, y, M + c, M_step, out_x + c, out_y + c);
+            c += 2;
+        }
+        if (c < r) {
+            two_by_one(n, x, y, M + c, M_step, out_x + c, out_y + c);
+        }
+    }
+}
+
+void sp_dot_both(size_t n, const double *x, const double *u, const double *v, double *with_u,
+                 double *with_v) {
+    double u0 = 0.0, u1 = 0.0, u2 = 0.0, u3 = 0.0, v0 = 0.0, v1 = 0.0, v2 = 0.0, v3 = 0.0;
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        u0 += x[i] * u[i];
+        u1 += x[i + 1] * u[i + 1];
+        u2 += x[i + 2] * u[i + 2];
+        u3 += x[i + 3] * u[i + 3];
+        v0 += x[i] * v[i];
+        v1 += x[i + 1] * v[i + 1];
+        v2 += x[i + 2] * v[i + 2];
+        v3 += x[i + 3] * v[i + 3];
+    }
+    for (; i < n; i++) {
+        u0 += x[i] * u[i];
+        v0 += x[i] * v[i];
+    }
+    *with_u = (u0 + u1) + (u2 + u3);
+    *with_v = (v0 + v1) + (v2 + v3);
 }
 
 void sp_unpack(int d, const double *packed, double *full) {

@@ -109,7 +109,22 @@ int sp_left_svd(int n, double *A, double *s, double *U, double *work);
 void sp_add_outer(int d, double alpha, const double *u, double *packed);
 
 /* packed += alpha (u v' + v u'). */
-void sp_add_outer_sym(int d, double alpha, const double *u, const double *v, double *packed);
+void sp_add_outer_sym(int d, double alpha, const double *restrict u, const double *restrict v,
+                      double *restrict packed);
+
+/* y (n) += A weights, A n x m. */
+void sp_add_columns(size_t n, size_t m, const double *A, const double *restrict weights,
+                    double *restrict y);
+
+/* Rows: out (m rows of length r) = in (m rows of length n) times M (n rows of length r); rows of M
+ * begin every M_step elements, the others one after another. upper: M is upper triangular. out may
+ * not overlap the others. */
+void sp_rows_times(int m, int n, int r, const double *in, const double *M, int M_step, int upper,
+                   double *restrict out);
+
+/* x'u and x'v. */
+void sp_dot_both(size_t n, const double *x, const double *u, const double *v, double *with_u,
+                 double *with_v);
 
 /* Full symmetric d x d matrix from its packed form. */
 void sp_unpack(int d, const double *packed, double *full);

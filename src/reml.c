@@ -23,6 +23,30 @@ static size_t pair_index(int r, int s) {
     return (size_t)s * (size_t)(s + 1) / 2 + (size_t)r;
 }
 
+/* Number of elements of a symmetric n x n matrix, its lower triangle column by column,
+ * and the place of one. */
+static size_t n_elements(int n) {
+    return (size_t)n * (size_t)(n + 1) / 2;
+}
+
+static size_t element_at(int n, int i, int j) {
+    size_t low = (size_t)(i < j ? i : j), high = (size_t)(i < j ? j : i);
+    return low * (size_t)n - low * (low + 1) / 2 + high;
+}
+
+/* Doubles of a level's sums for the traces (level_sums below), and of all levels'. */
+static size_t level_sums_size(int n) {
+    return 4 * n_elements(n) + 3 * n_elements(n) * n_elements(n);
+}
+
+static size_t all_level_sums_size(const sp_model *model) {
+    size_t sum = 0;
+    for (int l = 0; l < model->n_levels; l++) {
+        sum += level_sums_size(model->dim[l]);
+    }
+    return sum;
+}
+
 static size_t carve(const sp_reduced *data, const sp_model *model, double *memory,
                     sp_reml_work *work) {
     size_t q = (size_t)data->q, d = (size_t)data->d, qq = q * q, qd = q * d;
@@ -33,8 +57,6 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
     size_t used = 0;
     work->Ci = sp_take(memory, &used, items * qq);
     work->W = sp_take(memory, &used, items * qq);
-    work->tau = sp_take(memory, &used, items * qq);
-    work->rho = sp_take(memory, &used, items * qq);
     work->Rn = sp_take(memory, &used, nodes * qq);
     work->Cn = sp_take(memory, &used, nodes * qq);
     work->J = sp_take(memory, &used, nodes * qq);
@@ -45,10 +67,13 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
     work->z = sp_take(memory, &used, nodes * qd);
     work->hhat = sp_take(memory, &used, nodes * qd);
     work->node_Ga = sp_take(memory, &used, high * k * qq);
-    work->node_De = sp_take(memory, &used, high * n_pairs(k) * qq);
+    work->node_De = sp_take(memory, &used, data->n_levels > 2 ? high * n_pairs(k) * qq : 0);
     work->node_y = sp_take(memory, &used, high * k * qd);
     work->cv = sp_take(memory, &used, sp_packed_size(data->d));
     work->Phi = sp_take(memory, &used, d * d);
+    work->root_rows = sp_take(memory, &used, d * d);
+    work->weights = sp_take(memory, &used, k * (size_t)data->n_shared * n_elements(data->q));
+    work->level_sums = sp_take(memory, &used, all_level_sums_size(model));
     work->weight_tau = sp_take(memory, &used, sp_packed_size(data->d));
     work->weight_rho = sp_take(memory, &used, sp_packed_size(data->d));
     work->P_shared = sp_take(memory, &used, 2 * k * sp_packed_size(data->d));
@@ -56,7 +81,7 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
     work->trQ = sp_take(memory, &used, k * k);
     work->rQ = sp_take(memory, &used, k * k);
     size_t m = sp_widest(model);
-    work->small = sp_take(memory, &used, 40 * m * m + 8 * m * d + k * (qq + qd) + 2 * d * d);
+    work->small = sp_take(memory, &used, 40 * m * m + 8 * m * d + k * (qq + qd) + 3 * d * d);
     size_t first = 0;
     work->offset[0] = 0;
     for (int l = 1; l < data->n_levels; l++) {
@@ -98,16 +123,18 @@ void sp_derivatives_init(int d, int k, double *memory, sp_derivatives *out) {
 
 /* ---- small helpers -------------------------------------------------------------------------- */
 
-/* out (m rows of length d) = M (m x n) times in (n rows of length d), or minus/plus into out. */
-/* Row vectors in the coordinates of root: out = in root, root = [upper triangular p x p | rho]. */
-static void rows_transform(int n_rows, int d, const double *root, const double *in, double *out) {
-    for (int i = 0; i < n_rows; i++) {
-        for (int c = 0; c < d - 1; c++) {
-            out[(size_t)d * i + c] =
-                sp_dot((size_t)c + 1, in + (size_t)d * i, root + (size_t)d * c);
+/* Row vectors in the coordinates of root: out = in root, root = [upper triangular p x p | rho],
+ * given by its rows. */
+static void rows_transform(int n_rows, int d, const double *root_rows, const double *in,
+                           double *out) {
+    sp_rows_times(n_rows, d, d, in, root_rows, d, 1, out);
+}
+
+static void set_root_rows(int d, const double *root, double *root_rows) {
+    for (int j = 0; j < d; j++) {
+        for (int i = 0; i < d; i++) {
+            root_rows[j + (size_t)d * i] = root[i + (size_t)d * j];
         }
-        out[(size_t)d * i + d - 1] =
-            sp_dot((size_t)d, in + (size_t)d * i, root + (size_t)d * (d - 1));
     }
 }
 
@@ -134,17 +161,6 @@ static index_pairs pairs_of(const sp_model *model, int r) {
     int a = model->row[r], b = model->col[r];
     index_pairs pairs = {a == b ? 1 : 2, {a, b}, {b, a}};
     return pairs;
-}
-
-/* sum over the pairs (i, j) of r and (k, l) of s of A_jk B_il; n x n matrices. */
-static double pair_sum(index_pairs r, index_pairs s, int n, const double *A, const double *B) {
-    double sum = 0.0;
-    for (int x = 0; x < r.n; x++) {
-        for (int y = 0; y < s.n; y++) {
-            sum += A[r.j[x] + (size_t)n * s.i[y]] * B[r.i[x] + (size_t)n * s.j[y]];
-        }
-    }
-    return sum;
 }
 
 static double element_sum(index_pairs r, int n, const double *A) {
@@ -240,20 +256,20 @@ static sp_status factor_item(const sp_reduced *data, const sp_model *model, cons
     return SP_OK;
 }
 
-/* packed += sum over a, b of M_ab B_ab, M symmetric. */
-static void contract_shared(const sp_reduced *data, const double *M, const double *B,
-                            double *packed) {
-    int q = data->q;
-    size_t size = sp_packed_size(data->d);
+/* Weights of an item's products in the sum over a, b of M_ab B_ab, M symmetric (q x q). */
+static void shared_weights(int q, const double *M, double *weights) {
     for (int b = 0; b < q; b++) {
-        for (int a = 0; a <= b; a++) {
-            double weight = (a == b ? 1.0 : 2.0) * M[a + (size_t)q * b];
-            if (weight != 0.0) {
-                sp_axpy(size, weight, B, packed);
-            }
-            B += size;
+        for (int a = 0; a < b; a++) {
+            *weights++ = 2.0 * M[a + (size_t)q * b];
         }
+        *weights++ = M[b + (size_t)q * b];
     }
+}
+
+/* packed += the products of all shared items, each with its weight. */
+static void add_shared_products(const sp_reduced *data, const double *weights, double *packed) {
+    sp_add_columns(sp_packed_size(data->d), (size_t)data->n_shared * n_elements(data->q), data->B,
+                   weights, packed);
 }
 
 static sp_status add_items(const sp_reduced *data, const sp_model *model, const sp_point *point,
@@ -269,7 +285,7 @@ static sp_status add_items(const sp_reduced *data, const sp_model *model, const 
         }
         value->log_det_v += data->item_count[g] * log_det;
         if (g < data->n_shared) {
-            contract_shared(data, W, shared_products(data, g), work->cv);
+            shared_weights(q, W, work->weights + n_elements(q) * (size_t)g);
         } else if (data->n_levels == 1) {
             sp_rows_multiply(q, q, d, Ci, item_rows(data, g), u);
             for (int i = 0; i < q; i++) {
@@ -277,6 +293,7 @@ static sp_status add_items(const sp_reduced *data, const sp_model *model, const 
             }
         }
     }
+    add_shared_products(data, work->weights, work->cv);
     return SP_OK;
 }
 
@@ -487,162 +504,334 @@ double sp_inflation(const sp_reduced *data, const sp_reml_work *work, const sp_v
 
 /* ---- derivatives ---------------------------------------------------------------------------- */
 
-/* What the derivatives need of one item: L = R F, Y = W L, K = L'Y, and their relatives. */
+/* ---- sums over the units or nodes of one level, for the parameters of that level ------------- */
+
+/* Element (i, j) is the mean of A_ij and A_ji. */
+static void take_elements(int n, const double *A, double *elements) {
+    for (int j = 0; j < n; j++) {
+        *elements++ = A[j + (size_t)n * j];
+        for (int i = j + 1; i < n; i++) {
+            *elements++ = 0.5 * (A[i + (size_t)n * j] + A[j + (size_t)n * i]);
+        }
+    }
+}
+
+/* What a unit or node does to the traces of its level's parameters depends on the parameters only
+ * through elements of K = F'Z'V^-1 Z F and of one more such matrix: sums of K (t) and, for each of
+ * T_rs, tr(Phi Q_rs) and rho'Q_rs rho, of the products of an element of K (rows) with one of the
+ * other matrix (columns). Ts, Qs and Rs are those of s with an element. */
+typedef struct {
+    double *t, *Ts, *Qs, *Rs; /* w: elements of K */
+    double *T, *Q, *R;        /* w x w */
+} level_sums;
+
+static level_sums sums_of_level(const sp_model *model, const sp_reml_work *work, int level) {
+    double *memory = work->level_sums;
+    for (int l = 0; l < level; l++) {
+        memory += level_sums_size(model->dim[l]);
+    }
+    size_t w = n_elements(model->dim[level]), ww = w * w;
+    double *squares = memory + 4 * w;
+    level_sums sums = {memory,  memory + w,   memory + 2 * w,  memory + 3 * w,
+                       squares, squares + ww, squares + 2 * ww};
+    return sums;
+}
+
+/* products += the elements of K (given as such) times those of M (n x n). scratch: one w. */
+static void add_element_products(int n, const double *K, const double *M, double *products,
+                                 double *scratch) {
+    size_t w = n_elements(n);
+    take_elements(n, M, scratch);
+    for (size_t e = 0; e < w; e++) {
+        sp_axpy(w, scratch[e], K, products + w * e);
+    }
+}
+
+static void add_elements(int n, double alpha, const double *A, double *sums, double *scratch) {
+    take_elements(n, A, scratch);
+    sp_axpy(n_elements(n), alpha, scratch, sums);
+}
+
+/* From elements to parameters: D of a parameter is one element on the diagonal, or two equal ones
+ * off it. */
+static void collect_level(const sp_model *model, const sp_reml_work *work, int k, int level,
+                          double *trace) {
+    int n = model->dim[level], sigma = model->n_par;
+    size_t w = n_elements(n);
+    level_sums sums = sums_of_level(model, work, level);
+    for (int s = 0; s < model->n_par; s++) {
+        if (model->level[s] != level) {
+            continue;
+        }
+        index_pairs ps = pairs_of(model, s);
+        size_t of_s = element_at(n, ps.i[0], ps.j[0]);
+        trace[s] += ps.n * sums.t[of_s];
+        if (k > sigma && level == 0) {
+            size_t at = (size_t)s + (size_t)k * sigma;
+            work->T[at] += ps.n * sums.Ts[of_s];
+            work->trQ[at] += ps.n * sums.Qs[of_s];
+            work->rQ[at] += ps.n * sums.Rs[of_s];
+        }
+        for (int r = 0; r <= s; r++) {
+            if (model->level[r] != level) {
+                continue;
+            }
+            index_pairs pr = pairs_of(model, r);
+            size_t at = (size_t)r + (size_t)k * s;
+            for (int x = 0; x < pr.n; x++) {
+                for (int y = 0; y < ps.n; y++) {
+                    size_t from =
+                        element_at(n, pr.j[x], ps.i[y]) + w * element_at(n, pr.i[x], ps.j[y]);
+                    work->T[at] += sums.T[from];
+                    work->trQ[at] += sums.Q[from];
+                    work->rQ[at] += sums.R[from];
+                }
+            }
+        }
+    }
+}
+
+/* ---- items ---------------------------------------------------------------------------------- */
+
+/* What the derivatives need of one item: Y = W L with L = R F, K = L'Y; and for s (NULL without
+ * it) WY = W Y, W2 = W W. */
 typedef struct {
     const double *R, *W;
-    double *L, *Y, *WY, *K, *K2;
+    double *Y, *K, *WY, *W2;
 } item_view;
 
+/* scratch: 5 square matrices, four of which the view keeps. */
 static item_view view_item(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                           const sp_reml_work *work, int item, double *scratch) {
+                           const sp_reml_work *work, int item, int with_s, double *scratch) {
     int q = data->q, q0 = model->dim[0];
     size_t mm = sp_widest(model) * sp_widest(model);
-    item_view view = {item_R(data, item),
-                      work->W + (size_t)q * q * item,
-                      scratch,
-                      scratch + mm,
-                      scratch + 2 * mm,
-                      scratch + 3 * mm,
-                      scratch + 4 * mm};
-    sp_multiply(q, q, q0, view.R, point->F[0], view.L);
-    sp_multiply(q, q, q0, view.W, view.L, view.Y);
-    sp_multiply(q, q, q0, view.W, view.Y, view.WY);
-    sp_multiply_tn(q0, q, q0, view.L, view.Y, view.K);
-    sp_multiply_tn(q0, q, q0, view.Y, view.Y, view.K2);
+    double *L = scratch + 4 * mm;
+    item_view view = {
+        item_R(data, item), work->W + (size_t)q * q * item, scratch, scratch + mm, NULL, NULL};
+    sp_multiply(q, q, q0, view.R, point->F[0], L);
+    sp_multiply(q, q, q0, view.W, L, view.Y);
+    sp_multiply_tn(q0, q, q0, L, view.Y, view.K);
+    if (with_s) {
+        view.WY = scratch + 2 * mm;
+        view.W2 = scratch + 3 * mm;
+        sp_multiply(q, q, q0, view.W, view.Y, view.WY);
+        sp_multiply(q, q, q, view.W, view.W, view.W2);
+    }
     return view;
 }
 
-static int is_level(const sp_model *model, int r, int level) {
-    return r < model->n_par ? model->level[r] == level : level == 0;
+/* Traces of the part of V that belongs to `count` units of an item. taken (q0 x q0, or NULL): what
+ * the node above takes off the second K of T_rs, for one unit. scratch: a square matrix and two
+ * sets of elements. */
+static void add_unit_traces(const sp_model *model, item_view view, double count,
+                            const double *taken, sp_reml_work *work, double *scratch) {
+    int q0 = model->dim[0];
+    size_t w = n_elements(q0), size = (size_t)q0 * q0;
+    level_sums sums = sums_of_level(model, work, 0);
+    double *second = scratch, *K = second + size, *elements = K + w;
+    take_elements(q0, view.K, K);
+    sp_axpy(w, count, K, sums.t);
+    for (size_t i = 0; i < size; i++) {
+        second[i] = count * (taken ? view.K[i] - taken[i] : view.K[i]);
+    }
+    add_element_products(q0, K, second, sums.T, elements);
 }
 
-/* P_r of one shared item for the unit-level parameters and s, in the data's coordinates. tau and
- * rho: q x q, traces over the fixed-effects columns (weighted by Phi) and over rho of the products
- * of the item's rows. */
-static void add_shared_products(const sp_reduced *data, const sp_model *model, int k, int item,
-                                item_view view, sp_reml_work *work, double *P_shared,
-                                double *scratch) {
-    int q = data->q;
-    size_t qq = (size_t)q * q, packed = sp_packed_size(data->d);
-    double *tau = work->tau + qq * item, *rho = work->rho + qq * item;
-    const double *B = shared_products(data, item);
-    double *M = scratch;
-    for (int r = 0; r < k; r++) {
-        if (r == model->n_par) {
-            sp_multiply(q, q, q, view.W, view.W, M);
-        } else if (model->level[r] == 0) {
-            index_pairs pairs = pairs_of(model, r);
-            memset(M, 0, qq * sizeof(double));
-            for (int x = 0; x < pairs.n; x++) {
-                add_symmetric(q, 1.0, view.Y + (size_t)q * pairs.i[x],
-                              view.Y + (size_t)q * pairs.j[x], M);
-            }
-        } else {
-            continue;
-        }
-        contract_shared(data, M, B, P_shared + packed * r);
+/* The same for s. taken (q0 x q0) belongs to T_rs with an element, taken_s to that with itself. */
+static void add_unit_traces_s(const sp_model *model, int k, item_view view, double count,
+                              const double *taken, double taken_s, sp_reml_work *work,
+                              double *trace, double *scratch) {
+    int q = model->q, q0 = model->dim[0];
+    level_sums sums = sums_of_level(model, work, 0);
+    double *K2 = scratch, *elements = K2 + (size_t)q0 * q0;
+    sp_multiply_tn(q0, q, q0, view.Y, view.Y, K2);
+    add_elements(q0, count, K2, sums.Ts, elements);
+    if (taken) {
+        add_elements(q0, -count, taken, sums.Ts, elements);
     }
+    for (int i = 0; i < q; i++) {
+        trace[k - 1] += count * view.W[i + (size_t)q * i];
+        work->T[(size_t)k * k - 1] += count * view.W2[i + (size_t)q * i];
+    }
+    work->T[(size_t)k * k - 1] -= count * taken_s;
+}
+
+/* The traces that weight an item's products of rows: YMY = Y'M Y (q0 x q0) where M (q x q) holds
+ * the traces, over X or over rho, of the products of the rows. */
+static void add_row_traces(const sp_model *model, item_view view, const double *over_x,
+                           const double *over_rho, sp_reml_work *work, double *scratch) {
+    int q0 = model->dim[0];
+    level_sums sums = sums_of_level(model, work, 0);
+    double *K = scratch, *elements = K + n_elements(q0);
+    take_elements(q0, view.K, K);
+    add_element_products(q0, K, over_x, sums.Q, elements);
+    add_element_products(q0, K, over_rho, sums.R, elements);
+}
+
+/* The same for s, from M itself, tau over X and rho. */
+static void add_row_traces_s(const sp_model *model, int k, item_view view, const double *tau,
+                             const double *rho, sp_reml_work *work, double *scratch) {
+    int q = model->q, q0 = model->dim[0];
+    size_t mm = sp_widest(model) * sp_widest(model), both = (size_t)k * k - 1;
+    level_sums sums = sums_of_level(model, work, 0);
+    double *MY = scratch, *YMWY = MY + mm, *W3 = YMWY + mm, *elements = W3 + mm;
+    sp_multiply(q, q, q0, tau, view.Y, MY);
+    sp_multiply_tn(q0, q, q0, MY, view.WY, YMWY);
+    add_elements(q0, 1.0, YMWY, sums.Qs, elements);
+    sp_multiply(q, q, q0, rho, view.Y, MY);
+    sp_multiply_tn(q0, q, q0, MY, view.WY, YMWY);
+    add_elements(q0, 1.0, YMWY, sums.Rs, elements);
+    sp_multiply(q, q, q, view.W2, view.W, W3);
+    work->trQ[both] += trace_product(q, tau, W3);
+    work->rQ[both] += trace_product(q, rho, W3);
+}
+
+/* Weights (q (q + 1) / 2 per parameter, the parameters' first items one after another) of a shared
+ * item's products in P_r, for the unit-level parameters and s. */
+static void weigh_shared_products(const sp_reduced *data, const sp_model *model, int k, int item,
+                                  item_view view, sp_reml_work *work) {
+    int q = data->q;
+    size_t w = n_elements(q);
+    for (int r = 0; r < k; r++) {
+        double *weight = work->weights + w * ((size_t)data->n_shared * r + item);
+        if (r == model->n_par) {
+            shared_weights(q, view.W2, weight);
+        } else if (model->level[r] == 0) {
+            const double *u = view.Y + (size_t)q * model->row[r];
+            const double *v = view.Y + (size_t)q * model->col[r];
+            double twice = u == v ? 1.0 : 2.0;
+            for (int b = 0; b < q; b++) {
+                for (int a = 0; a < b; a++) {
+                    *weight++ = twice * (u[a] * v[b] + v[a] * u[b]);
+                }
+                *weight++ = twice * u[b] * v[b];
+            }
+        }
+    }
+}
+
+/* tau and rho (q x q): traces over the columns of X (weighted by Phi) and over rho of a shared
+ * item's products. */
+static void trace_shared_products(const sp_reduced *data, const sp_reml_work *work, int item,
+                                  double *tau, double *rho) {
+    int q = data->q;
+    size_t packed = sp_packed_size(data->d);
+    const double *B = shared_products(data, item);
     for (int b = 0; b < q; b++) {
         for (int a = 0; a <= b; a++) {
-            tau[a + (size_t)q * b] = tau[b + (size_t)q * a] = sp_dot(packed, work->weight_tau, B);
-            rho[a + (size_t)q * b] = rho[b + (size_t)q * a] = sp_dot(packed, work->weight_rho, B);
+            size_t at = (size_t)a + (size_t)q * b, mirrored = (size_t)b + (size_t)q * a;
+            sp_dot_both(packed, B, work->weight_tau, work->weight_rho, tau + at, rho + at);
+            tau[mirrored] = tau[at];
+            rho[mirrored] = rho[at];
             B += packed;
         }
     }
 }
 
-/* The same, added, for q rows of an item in the coordinates of root; P_single is in these. */
-static void add_row_products(const sp_reduced *data, const sp_model *model, int k, int item,
-                             item_view view, const double *rows, sp_reml_work *work,
-                             double *P_single, double *scratch) {
-    int q = data->q, q0 = model->dim[0], d = data->d, p = data->p;
-    size_t qq = (size_t)q * q, packed = sp_packed_size(d);
-    double *tau = work->tau + qq * item, *rho = work->rho + qq * item;
-    double *wa = scratch, *ya = wa + (size_t)q * d;
-    for (int b = 0; b < q; b++) {
-        for (int a = 0; a < q; a++) {
-            const double *ra = rows + (size_t)d * a, *rb = rows + (size_t)d * b;
-            tau[a + (size_t)q * b] += sp_dot((size_t)p, ra, rb);
-            rho[a + (size_t)q * b] += ra[p] * rb[p];
-        }
+/* One shared item: what its products add to the traces, and their weights in P. */
+static void add_shared_item(const sp_reduced *data, const sp_model *model, int k, int item,
+                            item_view view, sp_reml_work *work, double *scratch) {
+    int q = data->q, q0 = model->dim[0];
+    size_t mm = sp_widest(model) * sp_widest(model);
+    double *tau = scratch, *rho = tau + mm, *MY = rho + mm, *over_x = MY + mm,
+           *over_rho = over_x + mm;
+    trace_shared_products(data, work, item, tau, rho);
+    sp_multiply(q, q, q0, tau, view.Y, MY);
+    sp_multiply_tn(q0, q, q0, view.Y, MY, over_x);
+    sp_multiply(q, q, q0, rho, view.Y, MY);
+    sp_multiply_tn(q0, q, q0, view.Y, MY, over_rho);
+    add_row_traces(model, view, over_x, over_rho, work, over_rho + mm);
+    if (k > model->n_par) {
+        add_row_traces_s(model, k, view, tau, rho, work, over_rho + mm);
     }
-    for (int c = 0; c < q0; c++) {
-        sp_rows_multiply(1, q, d, view.Y + (size_t)q * c, rows, ya + (size_t)d * c);
-    }
-    for (int r = 0; r < k; r++) {
-        double *P = P_single + packed * r;
-        if (r == model->n_par) {
-            sp_rows_multiply(q, q, d, view.W, rows, wa);
-            for (int i = 0; i < q; i++) {
-                sp_add_outer(d, 1.0, wa + (size_t)d * i, P);
-            }
-        } else if (model->level[r] == 0) {
-            const double *u = ya + (size_t)d * model->row[r], *v = ya + (size_t)d * model->col[r];
-            if (u == v) {
-                sp_add_outer(d, 1.0, u, P);
-            } else {
-                sp_add_outer_sym(d, 1.0, u, v, P);
-            }
+    weigh_shared_products(data, model, k, item, view, work);
+}
+
+/* Traces over the first p columns and over the last one of the products of n rows of length d. */
+static void trace_rows(int n, int d, const double *rows, double *over_x, double *over_rho) {
+    int p = d - 1;
+    for (int b = 0; b < n; b++) {
+        for (int a = 0; a <= b; a++) {
+            const double *u = rows + (size_t)d * a, *v = rows + (size_t)d * b;
+            size_t at = (size_t)a + (size_t)n * b, mirrored = (size_t)b + (size_t)n * a;
+            over_x[at] = over_x[mirrored] = sp_dot((size_t)p, u, v);
+            over_rho[at] = over_rho[mirrored] = u[p] * v[p];
         }
     }
 }
 
-/* Traces of one item for the unit-level parameters and s, from K and from tau and rho. */
-static void add_item_traces(const sp_reduced *data, const sp_model *model, int k, int item,
-                            item_view view, sp_reml_work *work, double *trace, double *scratch) {
-    int q = data->q, q0 = model->dim[0];
-    size_t qq = (size_t)q * q;
-    double count = data->item_count[item];
-    size_t mm = sp_widest(model) * sp_widest(model);
-    double *X = scratch, *YtY = X + mm, *YtWY = YtY + mm, *YrY = YtWY + mm, *YrWY = YrY + mm;
-    const double *tau = work->tau + qq * item, *rho = work->rho + qq * item;
-    sp_multiply(q, q, q0, tau, view.Y, X);
-    sp_multiply_tn(q0, q, q0, X, view.Y, YtY);
-    sp_multiply_tn(q0, q, q0, X, view.WY, YtWY);
-    sp_multiply(q, q, q0, rho, view.Y, X);
-    sp_multiply_tn(q0, q, q0, X, view.Y, YrY);
-    sp_multiply_tn(q0, q, q0, X, view.WY, YrWY);
-    for (int s = 0; s < k; s++) {
-        if (!is_level(model, s, 0)) {
-            continue;
-        }
-        if (s == model->n_par) {
-            double *W2 = X, *W3 = YtY;
-            for (int r = 0; r < s; r++) {
-                if (model->level[r] == 0) {
-                    index_pairs pr = pairs_of(model, r);
-                    work->T[r + (size_t)k * s] += count * element_sum(pr, q0, view.K2);
-                    work->trQ[r + (size_t)k * s] += element_sum(pr, q0, YtWY);
-                    work->rQ[r + (size_t)k * s] += element_sum(pr, q0, YrWY);
-                }
-            }
-            sp_multiply(q, q, q, view.W, view.W, W2);
-            sp_multiply(q, q, q, W2, view.W, W3);
-            for (int i = 0; i < q; i++) {
-                trace[s] += count * view.W[i + (size_t)q * i];
-            }
-            work->T[s + (size_t)k * s] += count * trace_product(q, view.W, view.W);
-            work->trQ[s + (size_t)k * s] += trace_product(q, tau, W3);
-            work->rQ[s + (size_t)k * s] += trace_product(q, rho, W3);
-            continue;
-        }
-        index_pairs ps = pairs_of(model, s);
-        trace[s] += count * element_sum(ps, q0, view.K);
-        for (int r = 0; r <= s; r++) {
-            if (model->level[r] == 0) {
-                index_pairs pr = pairs_of(model, r);
-                work->T[r + (size_t)k * s] += count * pair_sum(pr, ps, q0, view.K, view.K);
-                work->trQ[r + (size_t)k * s] += pair_sum(pr, ps, q0, view.K, YtY);
-                work->rQ[r + (size_t)k * s] += pair_sum(pr, ps, q0, view.K, YrY);
+/* q rows of an item in the coordinates of root: what they add to P_r (P_single, in these
+ * coordinates) and to the traces. ya: Y' times the rows (q0 rows). */
+static void add_rows_item(const sp_reduced *data, const sp_model *model, int k, item_view view,
+                          const double *rows, const double *ya, sp_reml_work *work,
+                          double *P_single, double *scratch) {
+    int q = data->q, q0 = model->dim[0], d = data->d;
+    size_t packed = sp_packed_size(d), mm = sp_widest(model) * sp_widest(model);
+    double *over_x = scratch, *over_rho = over_x + mm, *wa = over_rho + mm;
+    for (int r = 0; r < model->n_par; r++) {
+        if (model->level[r] == 0) {
+            const double *u = ya + (size_t)d * model->row[r], *v = ya + (size_t)d * model->col[r];
+            if (u == v) {
+                sp_add_outer(d, 1.0, u, P_single + packed * r);
+            } else {
+                sp_add_outer_sym(d, 1.0, u, v, P_single + packed * r);
             }
         }
     }
+    trace_rows(q0, d, ya, over_x, over_rho);
+    add_row_traces(model, view, over_x, over_rho, work, wa);
+    if (k > model->n_par) {
+        sp_rows_multiply(q, q, d, view.W, rows, wa);
+        for (int i = 0; i < q; i++) {
+            sp_add_outer(d, 1.0, wa + (size_t)d * i, P_single + packed * model->n_par);
+        }
+        trace_rows(q, d, rows, over_x, over_rho);
+        add_row_traces_s(model, k, view, over_x, over_rho, work, wa);
+    }
 }
+
+/* ya (q0 rows) = Y' times q rows. */
+static void project_rows(int q, int q0, int d, item_view view, const double *rows, double *ya) {
+    for (int c = 0; c < q0; c++) {
+        sp_rows_multiply(1, q, d, view.Y + (size_t)q * c, rows, ya + (size_t)d * c);
+    }
+}
+
+/* All items of a design of one level, or the shared ones of several levels, whose units' own traces
+ * wait for their nodes. */
+static void add_items_derivatives(const sp_reduced *data, const sp_model *model,
+                                  const sp_point *point, int k, sp_reml_work *work, double *trace,
+                                  double *P_single) {
+    int q = data->q, q0 = model->dim[0], d = data->d, with_s = k > model->n_par;
+    size_t mm = sp_widest(model) * sp_widest(model);
+    double *rest = work->small + 5 * mm;
+    int n_items = data->n_levels == 1 ? data->n_items : data->n_shared;
+    for (int g = 0; g < n_items; g++) {
+        item_view view = view_item(data, model, point, work, g, with_s, work->small);
+        if (data->n_levels == 1) {
+            add_unit_traces(model, view, data->item_count[g], NULL, work, rest);
+            if (with_s) {
+                add_unit_traces_s(model, k, view, data->item_count[g], NULL, 0.0, work, trace,
+                                  rest);
+            }
+        }
+        if (g < data->n_shared) {
+            add_shared_item(data, model, k, g, view, work, rest);
+        } else {
+            double *rows = rest, *ya = rows + (size_t)q * d, *inner = ya + (size_t)q0 * d;
+            rows_transform(q, d, work->root_rows, item_rows(data, g), rows);
+            project_rows(q, q0, d, view, rows, ya);
+            add_rows_item(data, model, k, view, rows, ya, work, P_single, inner);
+        }
+    }
+}
+
+/* ---- nodes ---------------------------------------------------------------------------------- */
 
 /* From the highest level down: what all levels together predict (z) and Z'V^-1[X y] (hhat), in the
  * coordinates of root. */
 static void descend(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                    const double *root, sp_reml_work *work) {
+                    sp_reml_work *work) {
     int q = data->q, d = data->d;
     size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
     double *FG = work->small, *FGF = FG + mm, *CR = FGF + mm, *rest = CR + mm, *Crest = rest + qd;
@@ -658,7 +847,7 @@ static void descend(const sp_reduced *data, const sp_model *model, const sp_poin
                 l + 1 < data->n_levels
                     ? work->z + qd * (work->offset[l + 1] + (size_t)data->parent[l][t])
                     : NULL;
-            rows_transform(q, d, root, work->an + qd * node, rest);
+            rows_transform(q, d, work->root_rows, work->an + qd * node, rest);
             if (above) {
                 sp_rows_add(q, q, d, -1.0, Rn, above, rest);
             }
@@ -680,81 +869,129 @@ static void descend(const sp_reduced *data, const sp_model *model, const sp_poin
 }
 
 /* Sums over one node's members, for each parameter inside it: Ga_r = Z'V^-1 D_r V^-1 Z,
- * De_rs = the symmetric part of Z'V^-1 D_r V^-1 D_s V^-1 Z, y_r = Z'V^-1 D_r V^-1[X y]. */
+ * y_r = Z'V^-1 D_r V^-1[X y] and, where a level above needs it (NULL otherwise), De_rs = the
+ * symmetric part of Z'V^-1 D_r V^-1 D_s V^-1 Z. */
 typedef struct {
     double *Ga, *De, *y;
 } node_sums;
 
-/* Adds one cell to its node's sums; a: the sum of its rows less what is predicted, in the
- * coordinates of root. */
-static void add_cell_sums(const sp_reduced *data, const sp_model *model, int k, int cell,
-                          item_view view, const double *a, node_sums sums, double *scratch) {
-    int q = data->q, q0 = model->dim[0], d = data->d;
-    size_t qq = (size_t)q * q, qd = (size_t)q * d;
-    double count = data->cell_count[cell];
-    size_t m = sp_widest(model);
-    double *H = scratch, *V = H + m * m, *WR = V + m * m, *WWR = WR + m * m;
-    double *ya = WWR + m * m, *wa = ya + m * (size_t)d;
-    sp_multiply_tn(q, q, q0, view.R, view.Y, H);
-    sp_multiply_tn(q, q, q0, view.R, view.WY, V);
-    sp_multiply(q, q, q, view.W, view.R, WR);
-    for (int c = 0; c < q0; c++) {
-        sp_rows_multiply(1, q, d, view.Y + (size_t)q * c, a, ya + (size_t)d * c);
+/* Whether a parameter's D lies inside the nodes of a level. */
+static int is_inside(const sp_model *model, int r, int level) {
+    return r >= model->n_par || model->level[r] < level;
+}
+
+/* A += alpha u v' in symmetric form: the mean with its transpose, or for a pair of equal elements
+ * of D their sum. */
+static void add_pair(index_pairs pairs, int n, double alpha, const double *U, const double *V,
+                     double *A) {
+    for (int x = 0; x < pairs.n; x++) {
+        add_symmetric(n, alpha, U + (size_t)n * pairs.i[x], V + (size_t)n * pairs.j[x], A);
     }
-    for (int s = 0; s < k; s++) {
-        if (!is_level(model, s, 0)) {
-            continue;
+}
+
+/* rows (q of length d) += for each pair of D's elements column i of H times row j of `in`. */
+static void add_pair_rows(index_pairs pairs, int q, int d, const double *H, const double *in,
+                          double *rows) {
+    for (int x = 0; x < pairs.n; x++) {
+        for (int i = 0; i < q; i++) {
+            sp_axpy((size_t)d, H[i + (size_t)q * pairs.i[x]], in + (size_t)d * pairs.j[x],
+                    rows + (size_t)d * i);
         }
-        double *Ga = sums.Ga + qq * s, *y = sums.y + qd * s;
-        if (s == model->n_par) {
-            for (int r = 0; r < s; r++) {
-                if (model->level[r] == 0) {
-                    index_pairs pr = pairs_of(model, r);
-                    for (int x = 0; x < pr.n; x++) {
-                        add_symmetric(q, count, H + (size_t)q * pr.i[x], V + (size_t)q * pr.j[x],
-                                      sums.De + qq * pair_index(r, s));
-                    }
-                }
-            }
-            sp_multiply(q, q, q, view.W, WR, WWR);
-            double *De = sums.De + qq * pair_index(s, s);
-            for (int i = 0; i < q; i++) {
-                for (int j = 0; j < q; j++) {
-                    Ga[i + (size_t)q * j] +=
-                        count * sp_dot((size_t)q, WR + (size_t)q * i, WR + (size_t)q * j);
-                    De[i + (size_t)q * j] +=
-                        count * sp_dot((size_t)q, WR + (size_t)q * i, WWR + (size_t)q * j);
-                }
-            }
-            sp_rows_multiply(q, q, d, view.W, a, wa);
-            for (int i = 0; i < q; i++) {
-                for (int j = 0; j < q; j++) {
-                    sp_axpy((size_t)d, WR[j + (size_t)q * i], wa + (size_t)d * j,
-                            y + (size_t)d * i);
-                }
-            }
+    }
+}
+
+/* De of the unit-level parameters from one cell: H = R'Y. */
+static void add_cell_De(const sp_model *model, double count, item_view view, const double *H,
+                        double *De) {
+    int q = model->q, q0 = model->dim[0];
+    size_t qq = (size_t)q * q;
+    for (int s = 0; s < model->n_par; s++) {
+        if (model->level[s] != 0) {
             continue;
         }
         index_pairs ps = pairs_of(model, s);
-        for (int x = 0; x < ps.n; x++) {
-            add_symmetric(q, count, H + (size_t)q * ps.i[x], H + (size_t)q * ps.j[x], Ga);
-            for (int i = 0; i < q; i++) {
-                sp_axpy((size_t)d, H[i + (size_t)q * ps.i[x]], ya + (size_t)d * ps.j[x],
-                        y + (size_t)d * i);
-            }
-        }
         for (int r = 0; r <= s; r++) {
             if (model->level[r] != 0) {
                 continue;
             }
             index_pairs pr = pairs_of(model, r);
-            double *De = sums.De + qq * pair_index(r, s);
             for (int x = 0; x < pr.n; x++) {
                 for (int w = 0; w < ps.n; w++) {
                     add_symmetric(q, count * view.K[pr.j[x] + (size_t)q0 * ps.i[w]],
-                                  H + (size_t)q * pr.i[x], H + (size_t)q * ps.j[w], De);
+                                  H + (size_t)q * pr.i[x], H + (size_t)q * ps.j[w],
+                                  De + qq * pair_index(r, s));
                 }
             }
+        }
+    }
+}
+
+/* One cell: its units' own traces and what it adds to its node's sums. N is the node's; rows, the
+ * sum of the units' rows less what is predicted, and ya = Y' rows are in the coordinates of root.
+ */
+static void add_cell(const sp_model *model, int d, double count, item_view view, const double *N,
+                     const double *ya, node_sums sums, sp_reml_work *work, double *scratch) {
+    int q = model->q, q0 = model->dim[0];
+    size_t qq = (size_t)q * q, mm = sp_widest(model) * sp_widest(model);
+    double *H = scratch, *NH = H + mm, *taken = NH + mm;
+    sp_multiply_tn(q, q, q0, view.R, view.Y, H);
+    sp_multiply(q, q, q0, N, H, NH);
+    sp_multiply_tn(q0, q, q0, H, NH, taken);
+    for (size_t i = 0; i < (size_t)q0 * q0; i++) {
+        taken[i] *= 2.0;
+    }
+    add_unit_traces(model, view, count, taken, work, taken + mm);
+    for (int s = 0; s < model->n_par; s++) {
+        if (model->level[s] == 0) {
+            index_pairs pairs = pairs_of(model, s);
+            add_pair(pairs, q, count, H, H, sums.Ga + qq * s);
+            add_pair_rows(pairs, q, d, H, ya, sums.y + (size_t)q * d * s);
+        }
+    }
+    if (sums.De) {
+        add_cell_De(model, count, view, H, sums.De);
+    }
+}
+
+/* The same for s. */
+static void add_cell_s(const sp_model *model, int k, int d, double count, item_view view,
+                       const double *N, const double *rows, node_sums sums, sp_reml_work *work,
+                       double *trace, double *scratch) {
+    int q = model->q, q0 = model->dim[0], s = model->n_par;
+    size_t qq = (size_t)q * q, mm = sp_widest(model) * sp_widest(model);
+    double *H = scratch, *V = H + mm, *WR = V + mm, *WWR = WR + mm, *De = WWR + mm;
+    double *NV = De + mm, *taken = NV + mm, *wa = taken + mm;
+    sp_multiply_tn(q, q, q0, view.R, view.Y, H);
+    sp_multiply_tn(q, q, q0, view.R, view.WY, V);
+    sp_multiply(q, q, q, view.W, view.R, WR);
+    sp_multiply(q, q, q, view.W, WR, WWR);
+    sp_multiply_tn(q, q, q, WR, WWR, De);
+    sp_multiply(q, q, q0, N, V, NV);
+    sp_multiply_tn(q0, q, q0, H, NV, taken);
+    for (size_t i = 0; i < (size_t)q0 * q0; i++) {
+        taken[i] *= 2.0;
+    }
+    add_unit_traces_s(model, k, view, count, taken, 2.0 * trace_product(q, N, De), work, trace, wa);
+    if (sums.De) {
+        for (int r = 0; r < s; r++) {
+            if (model->level[r] == 0) {
+                add_pair(pairs_of(model, r), q, count, H, V, sums.De + qq * pair_index(r, s));
+            }
+        }
+        sp_axpy(qq, count, De, sums.De + qq * pair_index(s, s));
+    }
+    double *Ga = sums.Ga + qq * s;
+    for (int i = 0; i < q; i++) {
+        for (int j = 0; j < q; j++) {
+            Ga[i + (size_t)q * j] +=
+                count * sp_dot((size_t)q, WR + (size_t)q * i, WR + (size_t)q * j);
+        }
+    }
+    sp_rows_multiply(q, q, d, view.W, rows, wa);
+    for (int i = 0; i < q; i++) {
+        for (int j = 0; j < q; j++) {
+            sp_axpy((size_t)d, WR[j + (size_t)q * i], wa + (size_t)d * j,
+                    sums.y + (size_t)q * d * s + (size_t)d * i);
         }
     }
 }
@@ -768,97 +1005,150 @@ static void add_products(int q, int d, double alpha, const double *u, const doub
     }
 }
 
-/* One node of level >= 1, its members' sums complete: its effect on the traces of the parameters
- * inside it, the terms of its own parameters, and the sums that its parent needs (added to up,
- * unless up.Ga is NULL). */
-static void close_node_derivatives(const sp_reduced *data, const sp_model *model,
-                                   const sp_point *point, int k, int level, size_t node,
-                                   node_sums sums, node_sums up, sp_reml_work *work, double *trace,
-                                   double *P_single, double *scratch) {
-    int q = data->q, d = data->d, ql = model->dim[level];
-    size_t qq = (size_t)q * q, qd = (size_t)q * d, packed = sp_packed_size(d);
-    const double *N = work->N + qq * node, *J = work->J + qq * node, *K = work->K + qq * node;
-    const double *F = point->F[level], *hhat = work->hhat + qd * node;
-    size_t m = sp_widest(model);
-    double *shrink = scratch; /* I - J N */
-    double *KF = shrink + m * m, *kappa = KF + m * m, *X = kappa + m * m, *Y = X + m * m;
-    double *eta = Y + m * m, *Fy = eta + m * (size_t)d;
-    double *NGa = Fy + m * (size_t)d;  /* q x q per parameter */
-    double *Ny = NGa + qq * (size_t)k; /* q rows per parameter */
-
-    for (int r = 0; r < k; r++) {
-        if (r < model->n_par && model->level[r] >= level) {
-            continue;
-        }
-        sp_multiply(q, q, q, N, sums.Ga + qq * r, NGa + qq * r);
-        sp_rows_multiply(q, q, d, N, sums.y + qd * r, Ny + qd * r);
-        trace[r] -= trace_product(q, N, sums.Ga + qq * r);
-    }
+/* What a node takes off the traces of the parameters inside it. NGa (q x q per parameter) gets
+ * N Ga_r; Ny: q rows. The term in De is missing at level 1, whose cells know it. */
+static void add_inside_traces(const sp_reduced *data, const sp_model *model, int k, int level,
+                              const double *N, node_sums sums, sp_reml_work *work, double *trace,
+                              double *NGa, double *Ny) {
+    int q = data->q, d = data->d;
+    size_t qq = (size_t)q * q, qd = (size_t)q * d;
     for (int s = 0; s < k; s++) {
-        if (s < model->n_par && model->level[s] >= level) {
+        if (!is_inside(model, s, level)) {
             continue;
         }
+        sp_multiply(q, q, q, N, sums.Ga + qq * s, NGa + qq * s);
+        sp_rows_multiply(q, q, d, N, sums.y + qd * s, Ny);
+        trace[s] -= trace_product(q, N, sums.Ga + qq * s);
         for (int r = 0; r <= s; r++) {
-            if (r < model->n_par && model->level[r] >= level) {
+            if (!is_inside(model, r, level)) {
                 continue;
             }
             size_t at = (size_t)r + (size_t)k * s;
-            double crossed = 0.0; /* tr(N Ga_r N Ga_s) */
+            const double *A = NGa + qq * r, *B = NGa + qq * s;
             for (int i = 0; i < q; i++) {
                 for (int j = 0; j < q; j++) {
-                    crossed += NGa[qq * r + i + (size_t)q * j] * NGa[qq * s + j + (size_t)q * i];
+                    work->T[at] += A[i + (size_t)q * j] * B[j + (size_t)q * i];
                 }
             }
-            work->T[at] += crossed - 2.0 * trace_product(q, N, sums.De + qq * pair_index(r, s));
-            add_products(q, d, -1.0, sums.y + qd * r, Ny + qd * s, work->trQ + at, work->rQ + at);
+            if (level > 1) {
+                work->T[at] -= 2.0 * trace_product(q, N, sums.De + qq * pair_index(r, s));
+            }
+            add_products(q, d, -1.0, sums.y + qd * r, Ny, work->trQ + at, work->rQ + at);
         }
     }
+}
 
-    /* The node's own level joins V. */
+/* What a node needs of its own level: eta = F'Z'V^-1[X y] (q_l rows), KF = K F and
+ * kappa = F'K F. Its own parameters' part of P and of the traces. */
+static void add_own_traces(const sp_reduced *data, const sp_model *model, int level,
+                           const double *kappa, const double *eta, sp_reml_work *work,
+                           double *P_single, double *scratch) {
+    int d = data->d, ql = model->dim[level];
+    size_t packed = sp_packed_size(d), mm = sp_widest(model) * sp_widest(model);
+    size_t w = n_elements(ql);
+    level_sums sums = sums_of_level(model, work, level);
+    double *over_x = scratch, *over_rho = over_x + mm, *K = over_rho + mm, *elements = K + w;
+    trace_rows(ql, d, eta, over_x, over_rho);
+    take_elements(ql, kappa, K);
+    sp_axpy(w, 1.0, K, sums.t);
+    add_element_products(ql, K, kappa, sums.T, elements);
+    add_element_products(ql, K, over_x, sums.Q, elements);
+    add_element_products(ql, K, over_rho, sums.R, elements);
+    for (int s = 0; s < model->n_par; s++) {
+        if (model->level[s] == level) {
+            const double *u = eta + (size_t)d * model->row[s];
+            const double *v = eta + (size_t)d * model->col[s];
+            if (u == v) {
+                sp_add_outer(d, 1.0, u, P_single + packed * s);
+            } else {
+                sp_add_outer_sym(d, 1.0, u, v, P_single + packed * s);
+            }
+        }
+    }
+}
+
+/* Traces of a parameter inside the node with one of its own. SF = (I - N J) F. */
+static void add_mixed_traces(const sp_reduced *data, const sp_model *model, int k, int level,
+                             const double *SF, const double *eta, node_sums sums,
+                             sp_reml_work *work, double *scratch) {
+    int q = data->q, d = data->d, ql = model->dim[level];
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
+    double *GaF = scratch, *FGaF = GaF + mm, *Fy = FGaF + mm;
+    for (int r = 0; r < k; r++) {
+        if (!is_inside(model, r, level)) {
+            continue;
+        }
+        sp_multiply(q, q, ql, sums.Ga + qq * r, SF, GaF);
+        sp_multiply_tn(ql, q, ql, SF, GaF, FGaF);
+        for (int a = 0; a < ql; a++) {
+            sp_rows_multiply(1, q, d, SF + (size_t)q * a, sums.y + qd * r, Fy + (size_t)d * a);
+        }
+        for (int s = 0; s < model->n_par; s++) {
+            if (model->level[s] != level) {
+                continue;
+            }
+            size_t at = r < s ? (size_t)r + (size_t)k * s : (size_t)s + (size_t)k * r;
+            index_pairs ps = pairs_of(model, s);
+            work->T[at] += element_sum(ps, ql, FGaF);
+            for (int x = 0; x < ps.n; x++) {
+                add_products(1, d, 1.0, Fy + (size_t)d * ps.i[x], eta + (size_t)d * ps.j[x],
+                             work->trQ + at, work->rQ + at);
+            }
+        }
+    }
+}
+
+/* The node as a member of the one above: its sums, and those of its own parameters, join `up`.
+ * NGa: N Ga_r; KF = K F, kappa = F'K F, eta as above. */
+static void pass_up(const sp_reduced *data, const sp_model *model, const sp_point *point, int k,
+                    int level, size_t node, node_sums sums, const double *NGa, const double *KF,
+                    const double *kappa, const double *eta, const sp_reml_work *work, node_sums up,
+                    double *scratch) {
+    int q = data->q, d = data->d, ql = model->dim[level];
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
+    const double *J = work->J + qq * node, *N = work->N + qq * node;
+    double *shrink = scratch, *X = shrink + mm, *Y = X + mm; /* shrink = I - J N */
     sp_multiply(q, q, q, J, N, shrink);
     for (int i = 0; i < q; i++) {
         for (int j = 0; j < q; j++) {
             shrink[i + (size_t)q * j] = (i == j) - shrink[i + (size_t)q * j];
         }
     }
-    sp_multiply(q, q, ql, K, F, KF);
-    sp_multiply_tn(ql, q, ql, F, KF, kappa);
-    for (int a = 0; a < ql; a++) {
-        sp_rows_multiply(1, q, d, F + (size_t)q * a, hhat, eta + (size_t)d * a);
-    }
-    if (up.Ga) {
-        for (int s = 0; s < k; s++) {
-            if (s < model->n_par && model->level[s] >= level) {
+    for (int s = 0; s < k; s++) {
+        if (!is_inside(model, s, level)) {
+            continue;
+        }
+        for (int r = 0; r <= s; r++) {
+            if (!is_inside(model, r, level)) {
                 continue;
             }
-            for (int r = 0; r <= s; r++) {
-                if (r < model->n_par && model->level[r] >= level) {
-                    continue;
-                }
-                /* shrink (De - sym(Ga_r N Ga_s)) shrink' */
-                sp_multiply(q, q, q, sums.Ga + qq * r, NGa + qq * s, X);
-                sp_symmetrise(q, X);
-                for (size_t i = 0; i < qq; i++) {
-                    X[i] = sums.De[qq * pair_index(r, s) + i] - X[i];
-                }
-                sp_multiply(q, q, q, shrink, X, Y);
-                sp_multiply_nt(q, q, q, Y, shrink, X);
-                sp_axpy(qq, 1.0, X, up.De + qq * pair_index(r, s));
+            /* shrink (De - sym(Ga_r N Ga_s)) shrink' */
+            sp_multiply(q, q, q, sums.Ga + qq * r, NGa + qq * s, X);
+            sp_symmetrise(q, X);
+            for (size_t i = 0; i < qq; i++) {
+                X[i] = sums.De[qq * pair_index(r, s) + i] - X[i];
             }
+            sp_multiply(q, q, q, shrink, X, Y);
+            sp_multiply_nt(q, q, q, Y, shrink, X);
+            sp_axpy(qq, 1.0, X, up.De + qq * pair_index(r, s));
         }
     }
-    /* From here on sums hold the shrunken quantities. */
     for (int r = 0; r < k; r++) {
-        if (r < model->n_par && model->level[r] >= level) {
+        if (!is_inside(model, r, level)) {
             continue;
         }
+        double *Ga = Y, *GaF = X;
         sp_multiply(q, q, q, shrink, sums.Ga + qq * r, X);
-        sp_multiply_nt(q, q, q, X, shrink, sums.Ga + qq * r);
-        sp_rows_multiply(q, q, d, shrink, sums.y + qd * r, Ny + qd * r);
-        memcpy(sums.y + qd * r, Ny + qd * r, qd * sizeof(double));
-        if (up.Ga) {
-            sp_axpy(qq, 1.0, sums.Ga + qq * r, up.Ga + qq * r);
-            sp_axpy(qd, 1.0, sums.y + qd * r, up.y + qd * r);
+        sp_multiply_nt(q, q, q, X, shrink, Ga);
+        sp_axpy(qq, 1.0, Ga, up.Ga + qq * r);
+        sp_rows_add(q, q, d, 1.0, shrink, sums.y + qd * r, up.y + qd * r);
+        /* With an own parameter, Ga E_s K: columns of Ga F and of K F. */
+        sp_multiply(q, q, ql, Ga, point->F[level], GaF);
+        for (int s = 0; s < model->n_par; s++) {
+            if (model->level[s] == level) {
+                size_t at = r < s ? pair_index(r, s) : pair_index(s, r);
+                add_pair(pairs_of(model, s), q, 1.0, GaF, KF, up.De + qq * at);
+            }
         }
     }
     for (int s = 0; s < model->n_par; s++) {
@@ -866,71 +1156,8 @@ static void close_node_derivatives(const sp_reduced *data, const sp_model *model
             continue;
         }
         index_pairs ps = pairs_of(model, s);
-        trace[s] += element_sum(ps, ql, kappa);
-        const double *u = eta + (size_t)d * ps.i[0], *v = eta + (size_t)d * ps.j[0];
-        if (ps.n == 1) {
-            sp_add_outer(d, 1.0, u, P_single + packed * s);
-        } else {
-            sp_add_outer_sym(d, 1.0, u, v, P_single + packed * s);
-        }
-        /* Inside the level, in and with this level. */
-        for (int r = 0; r < k; r++) {
-            if (r < model->n_par && model->level[r] > level) {
-                continue;
-            }
-            int first = r < s ? r : s, second = r < s ? s : r;
-            size_t at = (size_t)first + (size_t)k * second;
-            if (r < model->n_par && model->level[r] == level) {
-                if (r > s) {
-                    continue;
-                }
-                index_pairs pr = pairs_of(model, r);
-                work->T[at] += pair_sum(pr, ps, ql, kappa, kappa);
-                for (int x = 0; x < pr.n; x++) {
-                    for (int w = 0; w < ps.n; w++) {
-                        add_products(1, d, kappa[pr.j[x] + (size_t)ql * ps.i[w]],
-                                     eta + (size_t)d * pr.i[x], eta + (size_t)d * ps.j[w],
-                                     work->trQ + at, work->rQ + at);
-                    }
-                }
-                continue;
-            }
-            sp_multiply(q, q, ql, sums.Ga + qq * r, F, X);
-            sp_multiply_tn(ql, q, ql, F, X, Y);
-            work->T[at] += element_sum(ps, ql, Y);
-            for (int a = 0; a < ql; a++) {
-                sp_rows_multiply(1, q, d, F + (size_t)q * a, sums.y + qd * r, Fy + (size_t)d * a);
-            }
-            for (int x = 0; x < ps.n; x++) {
-                add_products(1, d, 1.0, Fy + (size_t)d * ps.i[x], eta + (size_t)d * ps.j[x],
-                             work->trQ + at, work->rQ + at);
-            }
-            if (up.Ga) {
-                /* Ga*_r E_s K, symmetric part: columns Ga* f_i and K f_j. */
-                double *GaF = X;
-                for (int x = 0; x < ps.n; x++) {
-                    add_symmetric(q, 1.0, GaF + (size_t)q * ps.i[x], KF + (size_t)q * ps.j[x],
-                                  up.De + qq * pair_index(first, second));
-                }
-            }
-        }
-    }
-    if (!up.Ga) {
-        return;
-    }
-    for (int s = 0; s < model->n_par; s++) {
-        if (model->level[s] != level) {
-            continue;
-        }
-        index_pairs ps = pairs_of(model, s);
-        for (int x = 0; x < ps.n; x++) {
-            add_symmetric(q, 1.0, KF + (size_t)q * ps.i[x], KF + (size_t)q * ps.j[x],
-                          up.Ga + qq * s);
-            for (int i = 0; i < q; i++) {
-                sp_axpy((size_t)d, KF[i + (size_t)q * ps.i[x]], eta + (size_t)d * ps.j[x],
-                        up.y + qd * s + (size_t)d * i);
-            }
-        }
+        add_pair(ps, q, 1.0, KF, KF, up.Ga + qq * s);
+        add_pair_rows(ps, q, d, KF, eta, up.y + qd * s);
         for (int r = 0; r <= s; r++) {
             if (model->level[r] != level) {
                 continue;
@@ -947,12 +1174,44 @@ static void close_node_derivatives(const sp_reduced *data, const sp_model *model
     }
 }
 
+/* One node of level >= 1, its members' sums complete (up.Ga is NULL at the highest level). */
+static void close_node_derivatives(const sp_reduced *data, const sp_model *model,
+                                   const sp_point *point, int k, int level, size_t node,
+                                   node_sums sums, node_sums up, sp_reml_work *work, double *trace,
+                                   double *P_single, double *scratch) {
+    int q = data->q, d = data->d, ql = model->dim[level];
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, m = sp_widest(model);
+    const double *N = work->N + qq * node, *F = point->F[level], *hhat = work->hhat + qd * node;
+    double *KF = scratch, *kappa = KF + m * m, *SF = kappa + m * m, *JF = SF + m * m;
+    double *eta = JF + m * m, *NGa = eta + m * (size_t)d, *Ny = NGa + qq * (size_t)k;
+    double *rest = Ny + qd;
+    add_inside_traces(data, model, k, level, N, sums, work, trace, NGa, Ny);
+
+    sp_multiply(q, q, ql, work->K + qq * node, F, KF);
+    sp_multiply_tn(ql, q, ql, F, KF, kappa);
+    for (int a = 0; a < ql; a++) {
+        sp_rows_multiply(1, q, d, F + (size_t)q * a, hhat, eta + (size_t)d * a);
+    }
+    add_own_traces(data, model, level, kappa, eta, work, P_single, rest);
+
+    sp_multiply(q, q, ql, work->J + qq * node, F, JF);
+    sp_multiply(q, q, ql, N, JF, SF);
+    for (size_t i = 0; i < (size_t)q * ql; i++) {
+        SF[i] = F[i] - SF[i];
+    }
+    add_mixed_traces(data, model, k, level, SF, eta, sums, work, rest);
+    if (up.Ga) {
+        pass_up(data, model, point, k, level, node, sums, NGa, KF, kappa, eta, work, up, rest);
+    }
+}
+
 /* Sums kept for node t of a level >= 2; slot 0 serves every node of level 1 in turn. */
 static node_sums stored_sums(const sp_reduced *data, const sp_reml_work *work, int k, int level,
                              int t) {
     size_t slot = level < 2 ? 0 : 1 + work->offset[level] - work->offset[2] + (size_t)t;
     size_t qq = (size_t)data->q * data->q, qd = (size_t)data->q * data->d;
-    node_sums sums = {work->node_Ga + slot * k * qq, work->node_De + slot * n_pairs((size_t)k) * qq,
+    node_sums sums = {work->node_Ga + slot * k * qq,
+                      data->n_levels > 2 ? work->node_De + slot * n_pairs((size_t)k) * qq : NULL,
                       work->node_y + slot * k * qd};
     return sums;
 }
@@ -960,36 +1219,43 @@ static node_sums stored_sums(const sp_reduced *data, const sp_reml_work *work, i
 static void clear_sums(const sp_reduced *data, int k, size_t n_slots, node_sums sums) {
     size_t qq = (size_t)data->q * data->q, qd = (size_t)data->q * data->d;
     memset(sums.Ga, 0, n_slots * k * qq * sizeof(double));
-    memset(sums.De, 0, n_slots * n_pairs((size_t)k) * qq * sizeof(double));
     memset(sums.y, 0, n_slots * k * qd * sizeof(double));
+    if (sums.De) {
+        memset(sums.De, 0, n_slots * n_pairs((size_t)k) * qq * sizeof(double));
+    }
 }
 
 /* The levels above the units. */
 static void add_nodes(const sp_reduced *data, const sp_model *model, const sp_point *point, int k,
-                      const double *root, sp_reml_work *work, double *trace, double *P_single) {
-    int q = data->q, d = data->d;
-    size_t qd = (size_t)q * d;
-    double *scratch = work->small, *rows = scratch + 5 * sp_widest(model) * sp_widest(model);
-    double *inner = rows + qd;
+                      sp_reml_work *work, double *trace, double *P_single) {
+    int q = data->q, q0 = model->dim[0], d = data->d, with_s = k > model->n_par;
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
+    double *scratch = work->small, *rows = scratch + 5 * mm, *ya = rows + qd;
+    double *inner = ya + (size_t)q0 * d;
     node_sums none = {NULL, NULL, NULL};
     node_sums current = stored_sums(data, work, k, 1, 0);
     clear_sums(data, k, 1 + n_upper_nodes(data, 2), current);
-    descend(data, model, point, root, work);
+    descend(data, model, point, work);
     int c = 0;
     for (int t = 0; t < data->n_nodes[1]; t++) {
-        const double *z = work->z + qd * (size_t)t;
+        const double *z = work->z + qd * (size_t)t, *N = work->N + qq * (size_t)t;
         clear_sums(data, k, 1, current);
         for (; c < data->n_cells && data->cell_node[c] == t; c++) {
             int item = data->cell_item[c];
             double count = data->cell_count[c];
-            item_view view = view_item(data, model, point, work, item, scratch);
-            rows_transform(q, d, root, data->cell_sum + qd * c, rows);
+            item_view view = view_item(data, model, point, work, item, with_s, scratch);
+            rows_transform(q, d, work->root_rows, data->cell_sum + qd * c, rows);
             sp_rows_add(q, q, d, -count, view.R, z, rows);
-            add_cell_sums(data, model, k, c, view, rows, current, inner);
-            for (size_t i = 0; i < qd; i++) {
+            project_rows(q, q0, d, view, rows, ya);
+            add_cell(model, d, count, view, N, ya, current, work, inner);
+            if (with_s) {
+                add_cell_s(model, k, d, count, view, N, rows, current, work, trace, inner);
+            }
+            /* As one set of rows for all units of the cell. */
+            for (size_t i = 0; count != 1.0 && i < qd + (size_t)q0 * d; i++) {
                 rows[i] /= sqrt(count);
             }
-            add_row_products(data, model, k, item, view, rows, work, P_single, inner);
+            add_rows_item(data, model, k, view, rows, ya, work, P_single, inner);
         }
         node_sums up = none;
         if (data->n_levels > 2) {
@@ -1025,31 +1291,27 @@ static void trace_weights(int p, int d, const double *root, const double *Phi, d
     }
 }
 
-static void fixed_covariance(int p, int d, const double *root, double *Phi) {
+static void fixed_covariance(int p, int d, const double *root_rows, double *Phi) {
     for (int j = 0; j < p; j++) {
         for (int i = 0; i <= j; i++) {
-            double sum = 0.0;
-            for (int c = j; c < p; c++) {
-                sum += root[i + (size_t)d * c] * root[j + (size_t)d * c];
-            }
-            Phi[i + (size_t)p * j] = Phi[j + (size_t)p * i] = sum;
+            Phi[i + (size_t)p * j] = Phi[j + (size_t)p * i] = sp_dot(
+                (size_t)(p - j), root_rows + (size_t)d * i + j, root_rows + (size_t)d * j + j);
         }
     }
 }
 
-/* P += root' (unpacked `from`) root, upper triangle mirrored. */
-static void transform_products(int d, const double *root, const double *packed, double *full,
-                               double *half, double *P) {
+/* P += root' (unpacked `packed`) root, exactly symmetric. full, half and product: d x d. */
+static void transform_products(int d, const double *root, const double *root_rows,
+                               const double *packed, double *full, double *half, double *product,
+                               double *P) {
     sp_unpack(d, packed, full);
-    rows_transform(d, d, root, full, half);
+    rows_transform(d, d, root_rows, full, half);
+    /* The rows of root' are the columns of root. */
+    sp_rows_times(d, d, d, root, half, d, 0, product);
     for (int j = 0; j < d; j++) {
-        const double *column = root + (size_t)d * j;
-        for (int i = 0; i < d; i++) {
-            double sum = 0.0;
-            for (int l = 0; l < d; l++) {
-                sum += column[l] * half[(size_t)d * l + i];
-            }
-            P[i + (size_t)d * j] += sum;
+        for (int i = j; i < d; i++) {
+            P[i + (size_t)d * j] += product[i + (size_t)d * j];
+            P[j + (size_t)d * i] = P[i + (size_t)d * j];
         }
     }
 }
@@ -1088,7 +1350,9 @@ void sp_assemble(int p, int reml, const double *T, const double *trQ, const doub
             if (reml) {
                 double PP = 0.0;
                 for (int j = 0; j < p; j++) {
-                    PP += sp_dot((size_t)p, Pr + (size_t)d * j, Ps + (size_t)d * j);
+                    size_t diagonal = ((size_t)d + 1) * j;
+                    PP += Pr[diagonal] * Ps[diagonal] +
+                          2.0 * sp_dot((size_t)(p - j - 1), Pr + diagonal + 1, Ps + diagonal + 1);
                 }
                 expected += PP - 2.0 * trQ[at];
             }
@@ -1108,47 +1372,39 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
         return sp_crossed_derivatives(data, model, point, reml, work->crossed, value, out);
     }
     double *P_shared = work->P_shared, *P_single = P_shared + packed * (size_t)k;
-    double *scratch = work->small, *rows = scratch + 5 * sp_widest(model) * sp_widest(model);
-    double *inner = rows + (size_t)data->q * d;
-
-    size_t qq = (size_t)data->q * data->q;
-    memset(work->tau, 0, (size_t)data->n_items * qq * sizeof(double));
-    memset(work->rho, 0, (size_t)data->n_items * qq * sizeof(double));
     memset(P_shared, 0, 2 * packed * (size_t)k * sizeof(double));
     memset(out->trace, 0, (size_t)k * sizeof(double));
     memset(work->T, 0, (size_t)k * k * sizeof(double));
     memset(work->trQ, 0, (size_t)k * k * sizeof(double));
     memset(work->rQ, 0, (size_t)k * k * sizeof(double));
-    fixed_covariance(p, d, value->root, work->Phi);
+    memset(work->level_sums, 0, all_level_sums_size(model) * sizeof(double));
+    set_root_rows(d, value->root, work->root_rows);
+    fixed_covariance(p, d, work->root_rows, work->Phi);
     trace_weights(p, d, value->root, work->Phi, work->weight_tau, work->weight_rho);
 
-    for (int g = 0; g < data->n_items; g++) {
-        item_view view = view_item(data, model, point, work, g, scratch);
-        if (g < data->n_shared) {
-            add_shared_products(data, model, k, g, view, work, P_shared, inner);
-        } else if (data->n_levels == 1) {
-            rows_transform(data->q, d, value->root, item_rows(data, g), rows);
-            add_row_products(data, model, k, g, view, rows, work, P_single, inner);
-        }
-        if (data->n_levels == 1) {
-            add_item_traces(data, model, k, g, view, work, out->trace, inner);
+    add_items_derivatives(data, model, point, k, work, out->trace, P_single);
+    if (data->n_levels > 1) {
+        add_nodes(data, model, point, k, work, out->trace, P_single);
+    }
+    for (int r = 0; r < k; r++) {
+        if (r == model->n_par || model->level[r] == 0) {
+            add_shared_products(data,
+                                work->weights + (size_t)r * data->n_shared * n_elements(data->q),
+                                P_shared + packed * r);
         }
     }
-    if (data->n_levels > 1) {
-        add_nodes(data, model, point, k, value->root, work, out->trace, P_single);
-        for (int g = 0; g < data->n_items; g++) {
-            item_view view = view_item(data, model, point, work, g, scratch);
-            add_item_traces(data, model, k, g, view, work, out->trace, inner);
-        }
+    for (int l = 0; l < data->n_levels; l++) {
+        collect_level(model, work, k, l, out->trace);
     }
     if (k > model->n_par) {
         add_free_rows(data, point, k, work, out->trace, P_shared);
     }
-    double *full = work->small, *half = full + (size_t)d * d;
+    double *full = work->small, *half = full + (size_t)d * d, *product = half + (size_t)d * d;
     for (int r = 0; r < k; r++) {
         double *P = out->P + (size_t)d * d * r;
         sp_unpack(d, P_single + packed * r, P);
-        transform_products(d, value->root, P_shared + packed * r, full, half, P);
+        transform_products(d, value->root, work->root_rows, P_shared + packed * r, full, half,
+                           product, P);
     }
     sp_assemble(p, reml, work->T, work->trQ, work->rQ, out);
     return SP_OK;
@@ -1192,7 +1448,8 @@ void sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point
     size_t m = sp_widest(model), mm = m * m;
     double *FG = work->small, *Kt = FG + mm, *X = Kt + mm, *Y = X + mm, *v = Y + mm, *w = v + m;
     double *M = w + 2 * m, *deep = M + qq;
-    descend(data, model, point, value->root, work);
+    set_root_rows(d, value->root, work->root_rows);
+    descend(data, model, point, work);
     sp_multiply(q, ql, ql, F, G, FG);
     for (int t = 0; t < data->n_nodes[level]; t++) {
         /* v = Z'V^-1 (y - X beta), Kt = Z'V^-1 Z for this group, all levels in V. */

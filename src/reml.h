@@ -98,11 +98,14 @@ typedef struct {
 
 typedef struct sp_reml_work sp_reml_work;
 struct sp_reml_work {
-    double *Ci, *W, *tau, *rho;                 /* q x q per item */
+    double *Ci, *W;                             /* q x q per item */
     double *Rn, *an, *Cn;                       /* per node of levels >= 1 */
     double *J, *N, *K, *h, *z, *hhat;           /* the same */
     double *node_Ga, *node_De, *node_y;         /* per node of levels >= 2 */
     double *cv, *Phi, *weight_tau, *weight_rho; /* d x d sized */
+    double *root_rows;                          /* root by its rows, d x d */
+    double *weights;    /* per parameter and product of a shared item: its weight */
+    double *level_sums; /* sums for the traces of the levels' own parameters */
     double *P_shared, *T, *trQ, *rQ;
     double *small;                /* scratch */
     size_t offset[SP_MAX_LEVELS]; /* first node of a level among all nodes */
