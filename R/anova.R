@@ -341,9 +341,10 @@ refit_by <- function(fit, reml) {
   if (component(fit, "reml") == reml) {
     return(fit)
   }
-  fit$core <- fit_reduced(
+  core <- fit_reduced(
     component(fit, "reduced"), component(fit, "blocks"), reml, component(fit, "control")
   )
+  fit <- with_core(fit, core)
   # What is kept for further responses belongs to the reduced data it was made from.
   fit$cache <- new.env(parent = emptyenv())
   fit$method <- if (reml) "REML" else "ML"

@@ -57,18 +57,18 @@ component <- function(fit, name) {
     offset = stats::model.offset(.subset2(fit, "frame")),
     n_units = unit_counts(design$levels),
     beta = stats::setNames(core$beta, design$x_names[design$kept]),
-    vcov = name_square(core$vcov, design$x_names[design$kept]),
-    parameters = ,
-    criterion = ,
+    vcov = name_square(inference_parts(fit)$vcov, design$x_names[design$kept]),
     gradient = ,
     observed = ,
     expected = ,
     average = ,
     vcov_parameters = ,
     redundant = ,
-    dvcov = ,
+    dvcov = inference_parts(fit)[[name]],
+    reason = reason_code(fit),
+    parameters = ,
+    criterion = ,
     reduced = ,
-    reason = ,
     iterations = ,
     evaluations = core[[name]],
     status = c("ok", "boundary", "failed")[core$status + 1L],
@@ -80,6 +80,23 @@ component <- function(fit, name) {
     n_parameters = length(core$parameters),
     rlang::abort(paste0("A fit has no component `", name, "`."), .internal = TRUE)
   )
+}
+
+# Computed when first asked for and kept, since a fit never changes.
+inference_parts <- function(fit) {
+  kept <- .subset2(fit, "inference")
+  if (is.null(kept$parts)) {
+    kept$parts <- infer_reduced(
+      .subset2(fit, "core"), .subset2(fit, "design")$blocks, component(fit, "reml")
+    )
+  }
+  kept$parts
+}
+
+# An optimum may leave some parameters undetermined, which only inference can tell.
+reason_code <- function(fit) {
+  reason <- .subset2(fit, "core")$reason
+  if (reason == 0L && inference_parts(fit)$undetermined) reason_undetermined else reason
 }
 
 name_square <- function(x, names) {

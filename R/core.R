@@ -10,13 +10,17 @@ reduce_design <- function(design, control) {
   )
 }
 
-# The optimum and everything inference needs there. Its element `reduced` is `reduced`, perhaps in
-# coordinates that cost fewer digits.
+# The optimum.
 fit_reduced <- function(reduced, blocks, reml, control) {
   .Call(C_lmm_fit, reduced, blocks, reml, control)
 }
 
-# The same pieces at given parameters.
+# What inference needs at the optimum.
+infer_reduced <- function(core, blocks, reml) {
+  .Call(C_lmm_infer, core$reduced, blocks, core$parameters, core$rank, reml)
+}
+
+# The criterion, its derivatives and the fixed effects at given parameters.
 evaluate_reduced <- function(reduced, blocks, parameters, reml) {
   .Call(C_lmm_evaluate, reduced, blocks, as.double(parameters), reml)
 }

@@ -248,7 +248,9 @@ boundary_phrase <- function(block, covariance, rank) {
   paste(words, collapse = " and ")
 }
 
-# The reasons of src/optim.h, in its order.
+# The reasons of src/optim.h, in its order, the last of them found by inference.
+reason_undetermined <- 4L
+
 failure_phrase <- function(reason) {
   c(
     "",

@@ -115,10 +115,18 @@ new_lmm <- function(call, spec, method, df, information, control, frame, design,
     list(
       call = call, formula = spec$formula, method = method, df = df, information = information,
       control = control, frame = frame, design = design, core = core,
-      cache = new.env(parent = emptyenv())
+      inference = new.env(FALSE, emptyenv()), cache = new.env(FALSE, emptyenv())
     ),
     class = "samepage_lmm"
   )
+}
+
+# The fit with another solution. What inference needs of it is computed when first asked for:
+# bootstraps and power runs never do.
+with_core <- function(fit, core) {
+  fit$core <- core
+  fit$inference <- new.env(FALSE, emptyenv())
+  fit
 }
 
 # The same model with another response and its solution.
@@ -127,8 +135,7 @@ with_response <- function(fit, y, core) {
   frame[[1L]] <- y
   class(frame) <- "data.frame"
   fit$frame <- frame
-  fit$core <- core
-  fit
+  with_core(fit, core)
 }
 
 check_data <- function(data) {

@@ -284,8 +284,9 @@ mixture_words <- function(weights) {
 # data's own counts as one of them. Which fixed effects they are drawn with does not
 # matter, the statistic does not depend on them.
 simulated_p <- function(fit, reduction, core, statistic, nsim, seed) {
-  null <- fit
-  null$core$parameters <- embedded_parameters(fit, reduction, core)
+  smaller <- fit$core
+  smaller$parameters <- embedded_parameters(fit, reduction, core)
+  null <- with_core(fit, smaller)
   replay <- kept_replay(fit)$replay
   rises <- map_drawn_responses(null, nsim, seed, function(y) {
     reduced <- respond_reduced(component(fit, "reduced"), replay, y)

@@ -119,6 +119,15 @@ static double criterion_at(const sp_reduced *data, const sp_units *units, int re
     return sp_criterion(data, units, reml, reml ? sum + value->log_det_x : sum);
 }
 
+void sp_beta(const sp_reduced *data, const sp_units *units, const double *root, double *beta) {
+    int p = data->p;
+    const double *rho = root + (size_t)data->d * p;
+    for (int j = 0; j < p; j++) {
+        beta[j] = units->coef[j] - units->y_scale * rho[j];
+    }
+    back_solve(p, units->Rx, beta);
+}
+
 sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
                         const sp_units *units, int reml, const double *G, double s, double *memory,
                         sp_results *out) {
@@ -132,15 +141,14 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
     sp_reml_derivatives(data, model, &at.point, reml, &at.work, &at.value, &at.derivatives);
 
     int p = data->p, d = data->d, k = model->n_par + 1;
-    double scale = units->y_scale, variance_scale = scale * scale;
-    const double *root = at.value.root, *rho = root + (size_t)d * p;
+    double variance_scale = units->y_scale * units->y_scale;
+    const double *root = at.value.root;
     out->criterion = criterion_at(data, units, reml, &at.value);
+    sp_beta(data, units, root, out->beta);
     for (int j = 0; j < p; j++) {
-        out->beta[j] = units->coef[j] - scale * rho[j];
         memcpy(at.Ru + (size_t)p * j, root + (size_t)d * j, (size_t)p * sizeof(double));
         back_solve(p, units->Rx, at.Ru + (size_t)p * j);
     }
-    back_solve(p, units->Rx, out->beta);
     /* Ru's columns are the rows of Ru'. */
     for (int j = 0; j < p; j++) {
         for (int i = 0; i < p; i++) {

@@ -25,6 +25,9 @@ typedef struct {
 /* The criterion in the user's units, from that of the reduced data. */
 double sp_criterion(const sp_reduced *data, const sp_units *units, int reml, double reduced);
 
+/* beta (p, in the user's units) from the root of an sp_value. */
+void sp_beta(const sp_reduced *data, const sp_units *units, const double *root, double *beta);
+
 size_t sp_results_work_size(const sp_reduced *data, const sp_model *model);
 
 /* Everything at given parameters (user's units: G block after block, size x size, and s).

@@ -27,8 +27,7 @@ typedef enum {
     SP_REASON_NONE = 0,
     SP_REASON_ITERATIONS, /* max_iterations reached */
     SP_REASON_START,      /* criterion not finite at any start */
-    SP_REASON_STUCK,      /* no step lowers the criterion, yet one should */
-    SP_REASON_INFORMATION /* optimum, but the information matrix is not positive definite */
+    SP_REASON_STUCK       /* no step lowers the criterion, yet one should */
 } sp_reason;
 
 typedef struct {

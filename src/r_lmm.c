@@ -576,19 +576,13 @@ enum {
     RES_EVALUATED,
     RES_VCOV_PARAMETERS = RES_EVALUATED,
     RES_REDUNDANT,
-    RES_STATUS,
-    RES_REASON,
-    RES_RANK,
-    RES_ITERATIONS,
-    RES_EVALUATIONS,
-    RES_REDUCED,
+    RES_UNDETERMINED,
     RES_LENGTH
 };
 
 static const char *const result_names[] = {
     "beta",     "vcov",    "parameters", "criterion",       "gradient",  "observed",
-    "expected", "average", "dvcov",      "vcov_parameters", "redundant", "status",
-    "reason",   "rank",    "iterations", "evaluations",     "reduced"};
+    "expected", "average", "dvcov",      "vcov_parameters", "redundant", "undetermined"};
 
 /* A named list with the results at the given parameters; the caller protects it and fills in the
  * elements from RES_EVALUATED on. */
@@ -672,6 +666,18 @@ static sp_control read_control(SEXP list) {
     return control;
 }
 
+enum {
+    FIT_BETA,
+    FIT_PARAMETERS,
+    FIT_CRITERION,
+    FIT_STATUS,
+    FIT_REASON,
+    FIT_RANK,
+    FIT_ITERATIONS,
+    FIT_EVALUATIONS,
+    FIT_REDUCED
+};
+
 SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     sp_reduced data;
     sp_units units;
@@ -683,11 +689,10 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     const double largest_inflation =
         arg_double(list_element(control_list, "largest_inflation"), "largest_inflation");
     const int restricted = arg_flag(reml, "reml");
-    int k = model.n_par + 1;
     size_t squares = square_count(&blocks);
     double *G = allocate(squares), *factors = allocate(sp_factors_size(&blocks));
     double *memory = allocate(sp_optimise_work_size(&data, &model, &blocks));
-    int *rank = allocate_ints((size_t)blocks.n_blocks), *redundant = allocate_ints((size_t)k);
+    int *rank = allocate_ints((size_t)blocks.n_blocks);
     sp_optimum optimum;
     PROTECT_INDEX place;
     PROTECT_WITH_INDEX(reduced, &place);
@@ -711,29 +716,52 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     for (size_t i = 0; i < squares; i++) {
         G[i] *= s;
     }
-    SEXP out = PROTECT(results_list(RES_LENGTH, &data, &model, &blocks, &units, restricted, G, s));
-    /* The optimiser's own value: it has G's factors, of which G itself loses digits. */
-    REAL(VECTOR_ELT(out, RES_CRITERION))
-    [0] = sp_criterion(&data, &units, restricted, optimum.criterion);
-    put_matrix(out, RES_VCOV_PARAMETERS, k, k);
-    int undetermined = sp_face_covariance(&blocks, k, G, rank, REAL(VECTOR_ELT(out, RES_GRADIENT)),
-                                          REAL(VECTOR_ELT(out, RES_OBSERVED)),
-                                          allocate(sp_face_work_size(k, (int)squares)),
-                                          REAL(VECTOR_ELT(out, RES_VCOV_PARAMETERS)), redundant);
-    if (undetermined && optimum.reason == SP_REASON_NONE) {
-        optimum.reason = SP_REASON_INFORMATION;
-    }
-    SEXP redundant_out = Rf_allocVector(LGLSXP, k);
-    SET_VECTOR_ELT(out, RES_REDUNDANT, redundant_out);
-    memcpy(LOGICAL(redundant_out), redundant, (size_t)k * sizeof(int));
-    memcpy(INTEGER(put_ints(out, RES_RANK, (size_t)blocks.n_blocks)), rank,
+    const char *names[] = {"beta", "parameters", "criterion",   "status",  "reason",
+                           "rank", "iterations", "evaluations", "reduced", ""};
+    SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
+    sp_beta(&data, &units, optimum.root, REAL(put_doubles(out, FIT_BETA, (size_t)data.p)));
+    matrices_to_parameters(&blocks, G, s,
+                           REAL(put_doubles(out, FIT_PARAMETERS, (size_t)model.n_par + 1)));
+    SET_VECTOR_ELT(out, FIT_CRITERION,
+                   Rf_ScalarReal(sp_criterion(&data, &units, restricted, optimum.criterion)));
+    SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger((int)optimum.fit));
+    SET_VECTOR_ELT(out, FIT_REASON, Rf_ScalarInteger((int)optimum.reason));
+    memcpy(INTEGER(put_ints(out, FIT_RANK, (size_t)blocks.n_blocks)), rank,
            (size_t)blocks.n_blocks * sizeof(int));
-    SET_VECTOR_ELT(out, RES_STATUS, Rf_ScalarInteger((int)optimum.fit));
-    SET_VECTOR_ELT(out, RES_REASON, Rf_ScalarInteger((int)optimum.reason));
-    SET_VECTOR_ELT(out, RES_ITERATIONS, Rf_ScalarInteger(optimum.iterations));
-    SET_VECTOR_ELT(out, RES_EVALUATIONS, Rf_ScalarInteger(optimum.evaluations));
-    SET_VECTOR_ELT(out, RES_REDUCED, reduced);
+    SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(optimum.iterations));
+    SET_VECTOR_ELT(out, FIT_EVALUATIONS, Rf_ScalarInteger(optimum.evaluations));
+    SET_VECTOR_ELT(out, FIT_REDUCED, reduced);
     UNPROTECT(2);
+    return out;
+}
+
+SEXP lmm_infer(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP rank, SEXP reml) {
+    sp_reduced data;
+    sp_units units;
+    sp_blocks blocks;
+    sp_model model;
+    read_reduced(reduced, &data, &units);
+    read_blocks(blocks_list, &data, &blocks, &model);
+    double s, *G = read_parameters(parameters, &blocks, &model, &s);
+    int k = model.n_par + 1;
+    const int *ranks = arg_ints(rank, (size_t)blocks.n_blocks, 0, data.q, "rank");
+    for (int b = 0; b < blocks.n_blocks; b++) {
+        if (ranks[b] > blocks.size[b]) {
+            Rf_error("internal error: `rank` must not exceed a block's size");
+        }
+    }
+    SEXP out = PROTECT(
+        results_list(RES_LENGTH, &data, &model, &blocks, &units, arg_flag(reml, "reml"), G, s));
+    put_matrix(out, RES_VCOV_PARAMETERS, k, k);
+    SEXP redundant = Rf_allocVector(LGLSXP, k);
+    SET_VECTOR_ELT(out, RES_REDUNDANT, redundant);
+    int undetermined =
+        sp_face_covariance(&blocks, k, G, ranks, REAL(VECTOR_ELT(out, RES_GRADIENT)),
+                           REAL(VECTOR_ELT(out, RES_OBSERVED)),
+                           allocate(sp_face_work_size(k, (int)square_count(&blocks))),
+                           REAL(VECTOR_ELT(out, RES_VCOV_PARAMETERS)), LOGICAL(redundant));
+    SET_VECTOR_ELT(out, RES_UNDETERMINED, Rf_ScalarLogical(undetermined));
+    UNPROTECT(1);
     return out;
 }
 

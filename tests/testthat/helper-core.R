@@ -14,6 +14,12 @@ core_reduced <- function(design) {
   reduce_design(design, lmm_control())
 }
 
+# The optimum and what inference needs there.
+core_solution <- function(design, blocks, reml = TRUE) {
+  core <- fit_reduced(core_reduced(design), blocks, reml, lmm_control())
+  c(core, infer_reduced(core, blocks, reml)[c("vcov", "dvcov", "vcov_parameters", "redundant")])
+}
+
 # Largest relative difference, each number measured against the largest of its
 # kind: an information of 1e-3 next to one of 1e3 has no digits of its own.
 apart <- function(x, y) {

@@ -132,9 +132,8 @@ test_that("the fit is an optimum and reports what the reference finds there", {
   skip_if_not_installed("numDeriv")
   design <- reference_design(rep(c(4, 6, 5, 3), 5), q = 2, p = 3, seed = 11)
   blocks <- list(core_block(1:2))
-  reduced <- core_reduced(design)
   for (reml in c(TRUE, FALSE)) {
-    core <- fit_reduced(reduced, blocks, reml, lmm_control())
+    core <- core_solution(design, blocks, reml)
     truth <- reference_evaluate(design, blocks, core$parameters, reml)
     expect_equal(core$status, 0L)
     expect_lt(max(abs(truth$gradient * sqrt(diag(solve(truth$observed))))), 1e-4)
@@ -157,7 +156,7 @@ test_that("on a boundary the parameters' covariance is that of the face", {
   noise <- stats::rnorm(length(unit))
   design$y <- drop(design$X %*% c(1, 1) + b + 0.5 * b * design$Z[, 2] + noise)
   blocks <- list(core_block(1:2))
-  core <- fit_reduced(core_reduced(design), blocks, TRUE, lmm_control())
+  core <- core_solution(design, blocks)
   expect_equal(core$status, 1L)
   expect_equal(core$rank, 1L)
   face <- reference_face(design, blocks, core$parameters)
@@ -173,14 +172,10 @@ same_fit <- function(a, b, tolerance = 1e-7) {
   expect_equal(a$vcov, b$vcov, tolerance = tolerance, ignore_attr = TRUE)
 }
 
-core_fit <- function(design, blocks, reml = TRUE) {
-  fit_reduced(core_reduced(design), blocks, reml, lmm_control())
-}
-
 test_that("row order and dyad labels change nothing", {
   design <- reference_design(rep(c(4, 6, 5, 3, 1), 5), q = 2, p = 3, seed = 13)
   blocks <- list(core_block(1:2))
-  base <- core_fit(design, blocks)
+  base <- core_solution(design, blocks)
   set.seed(13)
   rows <- sample(length(design$y))
   shuffled <- design
@@ -188,20 +183,20 @@ test_that("row order and dyad labels change nothing", {
   shuffled$y <- design$y[rows]
   shuffled$Z <- design$Z[rows, ]
   shuffled$groups <- list(design$groups[[1]][rows])
-  same_fit(core_fit(shuffled, blocks), base)
+  same_fit(core_solution(shuffled, blocks), base)
   relabelled <- design
   relabelled$groups <- list(sample(max(design$groups[[1]]))[design$groups[[1]]])
-  same_fit(core_fit(relabelled, blocks), base)
+  same_fit(core_solution(relabelled, blocks), base)
 })
 
 test_that("the scale of the outcome goes where it belongs", {
   design <- reference_design(rep(c(4, 6, 5, 3), 5), q = 2, p = 3, seed = 14)
   blocks <- list(core_block(1:2))
-  base <- core_fit(design, blocks)
+  base <- core_solution(design, blocks)
   for (factor in c(1e-6, 10, 1e6)) {
     scaled <- design
     scaled$y <- factor * design$y
-    fit <- core_fit(scaled, blocks)
+    fit <- core_solution(scaled, blocks)
     n_free <- length(design$y) - ncol(design$X)
     expect_equal(fit$criterion, base$criterion + 2 * n_free * log(factor), tolerance = tol$algebra)
     expect_equal(fit$parameters, factor^2 * base$parameters, tolerance = 1e-7)
@@ -214,9 +209,9 @@ test_that("rescaling a column of X shifts the REML criterion by 2 log of the fac
   blocks <- list(core_block(1:2))
   rescaled <- design
   rescaled$X[, 2] <- 10 * design$X[, 2]
-  reml <- core_fit(rescaled, blocks)$criterion - core_fit(design, blocks)$criterion
+  reml <- core_solution(rescaled, blocks)$criterion - core_solution(design, blocks)$criterion
   expect_equal(reml, 2 * log(10), tolerance = tol$criterion)
-  ml <- core_fit(rescaled, blocks, FALSE)$criterion - core_fit(design, blocks, FALSE)$criterion
+  ml <- core_solution(rescaled, blocks, FALSE)$criterion - core_solution(design, blocks, FALSE)$criterion
   expect_lt(abs(ml), 1e-8)
 })
 

@@ -39,6 +39,9 @@ entry_arguments <- function() {
       weights = design$weights, tolerance = 1e-7, crossed = FALSE
     ),
     lmm_fit = list(reduced = reduced, blocks = blocks, reml = TRUE, control = control),
+    lmm_infer = list(
+      reduced = reduced, blocks = blocks, parameters = parameters, rank = 2:1, reml = TRUE
+    ),
     lmm_evaluate = list(reduced = reduced, blocks = blocks, parameters = parameters, reml = TRUE),
     lmm_adjustment = list(
       reduced = reduced, blocks = blocks, parameters = parameters, covariance = diag(5)
@@ -195,7 +198,7 @@ welcome_elements <- list(
   weights = "null", crossed = "null", free_rows = "null", n = "last is 2147483647",
   max_iterations = "last is 2147483647", few_units = "last is 2147483647"
 )
-for (entry in c("lmm_evaluate", "lmm_adjustment", "lmm_ranef")) {
+for (entry in c("lmm_infer", "lmm_evaluate", "lmm_adjustment", "lmm_ranef")) {
   unread[[paste(entry, "reduced")]] <- unread[["lmm_fit reduced"]]
 }
 
@@ -257,7 +260,7 @@ test_that("values that are not finite in the core's own lists never crash it", {
 test_that("a block of the wrong shape is an error", {
   arguments <- entry_arguments()
   block <- arguments$lmm_fit$blocks[[1L]]
-  for (entry in c("lmm_fit", "lmm_evaluate", "lmm_adjustment", "lmm_ranef")) {
+  for (entry in c("lmm_fit", "lmm_infer", "lmm_evaluate", "lmm_adjustment", "lmm_ranef")) {
     for (element in c("level", "columns")) {
       wrong <- wrong_values(block[[element]])
       # Another width is another number of parameters: wrong for all but a fit.
