@@ -76,7 +76,8 @@ profile_parameter <- function(fit, row, target) {
   if (!is.finite(error)) {
     error <- if (at$is_sd[row]) max(estimate, sigma) / 4 else 0.5
   }
-  starts <- if (at$is_sd[row] && estimate > 0) {
+  # On the log scale for a standard deviation, unless its error is so large that this says nothing.
+  starts <- if (at$is_sd[row] && estimate > target * error) {
     estimate * exp(c(-1, 1) * target * error / estimate)
   } else {
     estimate + c(-1, 1) * target * error
@@ -174,6 +175,15 @@ held_rise <- function(fit, row) {
 
   starts <- free_starts(fit, orders, kind, at, free)
   last <- starts[[1L]]
+  # By symmetry the rise has no slope in a diagonal element of zero: no search would leave it.
+  diagonal <- unlist(lapply(sizes, function(q) diag(q)[lower.tri(diag(q), diag = TRUE)]))
+  diagonal <- which(c(diagonal, 0)[free] == 1)
+  least <- 1e-3 * abs(starts[[2L]])
+  off_zero <- function(x) {
+    small <- diagonal[abs(x[diagonal]) < least[diagonal]]
+    x[small] <- least[small]
+    x
+  }
   function(value, careful = FALSE) {
     # nlminb() asks for value and gradient one after the other.
     seen <- list(moving = NULL)
@@ -184,7 +194,8 @@ held_rise <- function(fit, row) {
       seen
     }
     best <- list(objective = Inf, par = last)
-    for (start in if (careful) c(list(last), starts) else list(last)) {
+    warm <- off_zero(last)
+    for (start in if (careful) c(list(warm), starts) else list(warm)) {
       found <- stats::nlminb(
         start, function(moving) look(moving)$rise, function(moving) look(moving)$slope,
         scale = 1 / pmax(abs(start), 1e-3 * max(abs(start))),
@@ -245,7 +256,8 @@ lower_factor <- function(covariance) {
 
 # Where the square root of the rise, which is nearly a straight line through 0 at the
 # estimate, reaches the target. What is found is looked at again with care: when
-# another minimum turns out to be lower there, the search goes on from it with care.
+# another minimum turns out to be lower there, the search goes on from it with care. So it
+# does when the two ends close in on a jump, where they belong to different minima.
 profile_end <- function(rise, estimate, start, bound, target, tolerance = 1e-7) {
   if (estimate == bound) {
     return(bound)
@@ -254,25 +266,29 @@ profile_end <- function(rise, estimate, start, bound, target, tolerance = 1e-7) 
   side <- sign(start - estimate)
   inside <- list(value = estimate, root = 0)
   outside <- NULL
+  bracketed <- 0L
   value <- start
-  for (step in seq_len(100L)) {
+  for (step in seq_len(200L)) {
     if (side * (value - bound) >= 0) {
       value <- bound
     }
     root <- sqrt(max(rise(value, careful), 0))
-    closed <- !is.null(outside) &&
-      abs(outside$value - inside$value) <= 1e-9 * max(abs(outside$value), abs(inside$value))
-    if (abs(root - target) <= tolerance * target || closed) {
-      if (careful) {
-        return(value)
-      }
+    gap <- if (is.null(outside)) Inf else outside$root - inside$root
+    width <- if (is.null(outside)) Inf else abs(outside$value / inside$value - 1)
+    jump <- width <= 1e-6 && gap > 0.01 * target
+    found <- abs(root - target) <= tolerance * target || width <= 1e-9 && !jump
+    if (found && careful) {
+      return(value)
+    }
+    if (found || jump) {
       careful <- TRUE
+      outside <- NULL
+      bracketed <- 0L
       again <- sqrt(max(rise(value, careful), 0))
-      if (abs(again - root) <= tolerance * target) {
+      if (found && abs(again - root) <= tolerance * target) {
         return(value)
       }
       root <- again
-      outside <- NULL
     }
     if (root < target && value == bound) {
       return(bound)
@@ -282,13 +298,15 @@ profile_end <- function(rise, estimate, start, bound, target, tolerance = 1e-7) 
     } else {
       outside <- list(value = value, root = root)
     }
-    value <- if (is.null(outside)) {
-      estimate + (value - estimate) * min(max(target / max(root, 1e-8), 1.05), 4)
-    } else {
-      # False position, kept off the ends so that both close in.
-      share <- (target - inside$root) / (outside$root - inside$root)
-      inside$value + (outside$value - inside$value) * min(max(share, 0.02), 0.98)
+    if (is.null(outside)) {
+      value <- estimate + (value - estimate) * min(max(target / max(root, 1e-8), 1.05), 4)
+      next
     }
+    # False position, kept off the ends so that both close in; halves when that is slow.
+    bracketed <- bracketed + 1L
+    share <- (target - inside$root) / (outside$root - inside$root)
+    share <- if (bracketed > 4L && bracketed %% 2L == 0L) 0.5 else min(max(share, 0.02), 0.98)
+    value <- inside$value + (outside$value - inside$value) * share
   }
   NA_real_
 }

@@ -173,6 +173,42 @@ test_that("profiles on a perfect correlation end at one", {
   )
 })
 
+test_that("profile ends hold where the others' minimum moves from or to a boundary", {
+  # Dyads with a slope that goes with the intercept: the correlation is near its bound.
+  draw <- function(seed) {
+    set.seed(seed)
+    m <- 7 + seed %% 6
+    intercept <- stats::rnorm(m)
+    slope <- 0.4 * (0.9 * intercept + sqrt(1 - 0.9^2) * stats::rnorm(m))
+    data <- expand.grid(time = 0:3, dyad = seq_len(m))
+    data$y <- intercept[data$dyad] + slope[data$dyad] * data$time + stats::rnorm(4 * m)
+    data
+  }
+  # The rise by a search without derivatives or L, from several points.
+  rise <- function(fit, row, value) {
+    free <- setdiff(1:4, row)
+    criterion <- function(x) {
+      at <- c(exp(x[1]), tanh(x[2]), exp(x[3:4]))
+      at[row] <- value
+      objective(fit, c(at[1]^2, prod(at[1:3]), at[3]^2, at[4]^2))
+    }
+    lowest <- lapply(c(-1.5, 0, 1.5), function(z) {
+      x <- stats::optim(c(0, z, -1, 0), criterion, control = list(maxit = 5000, reltol = 1e-13))
+      stats::optim(x$par, criterion, control = list(maxit = 5000, reltol = 1e-13))$value
+    })
+    min(unlist(lowest)) - deviance(fit)
+  }
+  for (seed in c(2, 13, 22, 23, 32)) {
+    fit <- lmm(y ~ time + (time | dyad), data = draw(seed), method = "ML")
+    ends <- confint(fit, "theta_", method = "profile")
+    expect_false(anyNA(ends))
+    inside <- which(!(ends %in% c(-1, 0, 1)))
+    for (i in inside) {
+      expect_equal(rise(fit, row(ends)[i], ends[i]), stats::qchisq(0.95, 1), tolerance = 1e-4)
+    }
+  }
+})
+
 test_that("weights and offsets are in the profile of a coefficient", {
   data <- as.data.frame(nlme::Orthodont)
   data$w <- rep(1:4, 27)
