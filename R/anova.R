@@ -23,7 +23,9 @@
 #' and SPSS).
 #' Type II tests a term with all others but those that contain it; type I with
 #' those before it. A numeric variable does not contain a factor: in
-#' `group * time` the test of `group`, of either type, is at time 0.
+#' `group * time` the test of `group`, of either type, is at time 0. A matrix of columns,
+#' such as `poly()`, `ns()` or `scale()` makes, does (as in lmerTest), so that type II of
+#' `group * ns(time, 3)` tests `group` without the interaction.
 #'
 #' @section Several fits:
 #' What must not be compared is refused with the reason: fits to different
@@ -202,14 +204,15 @@ recoded_columns <- function(fit, basis) {
 }
 
 # For every term the terms that contain it: all its variables and further ones,
-# with the same numeric variables.
+# with the same numeric variables. A matrix of columns is no numeric variable here: where a
+# spline's columns are all zero is nowhere to test a factor.
 containing_terms <- function(terms, frame) {
   factors <- attr(terms, "factors") > 0
   labels <- attr(terms, "term.labels")
   # terms() puts `odd names` in backquotes, the frame does not.
   in_frame <- vapply(as.list(attr(terms, "variables"))[-1L], code_of, character(1))
   numeric <- vapply(in_frame, function(name) {
-    is.numeric(frame[[name]]) && !is.factor(frame[[name]])
+    is.numeric(frame[[name]]) && is.null(dim(frame[[name]]))
   }, logical(1))
   lapply(rlang::set_names(labels), function(term) {
     own <- factors[, term]

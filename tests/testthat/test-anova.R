@@ -102,6 +102,23 @@ test_that("tests of terms are lmerTest's for all types", {
   }
 })
 
+test_that("type II takes the interaction with a spline for one that contains the factor", {
+  skip_if_not_installed("lmerTest")
+  data <- orthodont()
+  for (formula in list(
+    distance ~ Sex * splines::ns(age, 2) + (1 | Subject), distance ~ Sex * scale(age) + (1 | Subject)
+  )) {
+    fit <- lmm(formula, data = data)
+    peer <- tight_lmer(formula, data)
+    for (type in c("II", "III")) {
+      ours <- anova(fit, type = type)
+      theirs <- stats::anova(peer, type = type)
+      expect_equal(ours[["F value"]], theirs[["F value"]], tolerance = tol$se)
+      expect_equal(ours$DenDF, theirs$DenDF, tolerance = tol$se)
+    }
+  }
+})
+
 test_that("combinations of levels without data leave lmerTest's and a basis-free hypothesis", {
   skip_if_not_installed("lmerTest")
   data <- orthodont()
