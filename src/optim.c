@@ -817,24 +817,26 @@ static sp_status find_lowest(search *o, int warm, double *factors, sp_optimum *o
 }
 
 /* G (block after block, relative to s) at the present factors, and the rank of each. Returns
- * whether any is singular. */
+ * whether any is singular. From the rows of G's own root: beside columns that are much larger on
+ * the data's scale, T U l^2 U'T' would leave no digits of a small variance. */
 static int natural_matrices(search *o, double *G, int *rank) {
-    double *matrices = o->held + total_squares(o->blocks);
-    const double *T = o->T, *l = o->l;
+    const double *T = o->T, *U = o->U, *l = o->l;
+    double *root = o->held;
     int singular = 0;
-    block_matrices(o, matrices);
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b];
-        double *TM = o->held;
-        sp_multiply(n, n, n, T, matrices, TM);
-        sp_multiply_nt(n, n, n, TM, T, G);
+        sp_multiply(n, n, n, T, U, root);
         rank[b] = 0;
         for (int j = 0; j < n; j++) {
+            for (int i = 0; i < n; i++) {
+                root[i + (size_t)n * j] *= l[j];
+            }
             rank[b] += l[j] > 0.0;
         }
+        sp_multiply_nt(n, n, n, root, root, G);
         singular = singular || rank[b] < n;
-        matrices += n * n;
         T += n * n;
+        U += n * n;
         G += n * n;
         l += n;
     }
