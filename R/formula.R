@@ -102,7 +102,8 @@ has_bar <- function(expr) {
     "/" = ,
     ":" = ,
     "^" = ,
-    "%in%" = has_bar(expr[[2L]]) || (length(expr) == 3L && has_bar(expr[[3L]])),
+    # Terms with bars mostly stand last.
+    "%in%" = (length(expr) == 3L && has_bar(expr[[3L]])) || has_bar(expr[[2L]]),
     FALSE
   )
 }
@@ -117,6 +118,9 @@ strip_parentheses <- function(expr) {
 # The right-hand side is a sum: terms with a bar are taken out, the rest stays as
 # it was written.
 split_sum <- function(expr, enclosed = FALSE) {
+  if (!has_bar(expr)) {
+    return(list(fixed = expr, bars = NULL))
+  }
   head <- head_of(expr)
   if (head == "+" && length(expr) == 3L) {
     left <- split_sum(expr[[2L]])
@@ -129,9 +133,6 @@ split_sum <- function(expr, enclosed = FALSE) {
       call("+", left$fixed, right$fixed)
     }
     return(list(fixed = fixed, bars = c(left$bars, right$bars)))
-  }
-  if (!has_bar(expr)) {
-    return(list(fixed = expr, bars = NULL))
   }
   if (head == "(") {
     inner <- split_sum(expr[[2L]], enclosed = TRUE)

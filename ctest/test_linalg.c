@@ -188,8 +188,81 @@ static void row_factors(void) {
     ct_near("nearly equal columns", S[3], 1e-12, 1e-12);
 }
 
+/* Whole numbers: every sum is exact, whatever its order. */
+static void kernels(void) {
+    enum { MOST = 7, N = 5 };
+    double in[MOST * (N + 1)], M[N * 9], out[MOST * MOST + 1], weights[MOST], y[9];
+    for (int i = 0; i < MOST * (N + 1); i++) {
+        in[i] = (i * 7) % 11 - 5;
+    }
+    for (int i = 0; i < N * 9; i++) {
+        M[i] = (i * 5) % 13 - 6;
+    }
+    int wrong = 0;
+    for (int m = 0; m <= MOST; m++) {
+        for (int r = 0; r <= MOST; r++) {
+            /* Row i of M counts from column i - first on. */
+            for (int first = 0; first <= N; first++) {
+                double held[N * 9];
+                for (int i = 0; i < N; i++) {
+                    for (int c = 0; c < 9; c++) {
+                        held[9 * i + c] = c >= i - first ? M[9 * i + c] : 0.0;
+                    }
+                }
+                out[m * r] = 99.0;
+                sp_rows_times(m, N, r, in, N + 1, held, 9, first, out);
+                wrong += out[m * r] != 99.0;
+                for (int i = 0; i < m; i++) {
+                    for (int c = 0; c < r; c++) {
+                        double sum = 0.0;
+                        for (int j = 0; j < N; j++) {
+                            sum += in[(N + 1) * i + j] * held[9 * j + c];
+                        }
+                        wrong += out[r * i + c] != sum;
+                    }
+                }
+            }
+        }
+    }
+    ct_int("rows times a matrix, any number of rows and columns", wrong, 0);
+
+    wrong = 0;
+    for (int n = 0; n <= 8; n++) {
+        for (int m = 0; m * n <= N * 9 && m <= MOST; m++) {
+            for (int j = 0; j < m; j++) {
+                weights[j] = j - 2;
+            }
+            for (int i = 0; i < 9; i++) {
+                y[i] = i;
+            }
+            sp_add_columns((size_t)n, (size_t)m, M, weights, y);
+            for (int i = 0; i < 9; i++) {
+                double sum = i;
+                for (int j = 0; i < n && j < m; j++) {
+                    sum += weights[j] * M[n * j + i];
+                }
+                wrong += y[i] != sum;
+            }
+        }
+    }
+    ct_int("a weighted sum of columns", wrong, 0);
+
+    wrong = 0;
+    for (int n = 0; n <= 9; n++) {
+        double with_u = 0.0, with_v = 0.0, u = 0.0, v = 0.0;
+        sp_dot_both((size_t)n, M, in, in + 9, &with_u, &with_v);
+        for (int i = 0; i < n; i++) {
+            u += M[i] * in[i];
+            v += M[i] * in[i + 9];
+        }
+        wrong += with_u != u || with_v != v;
+    }
+    ct_int("two dot products at once", wrong, 0);
+}
+
 int main(void) {
     products();
+    kernels();
     cholesky();
     inverses();
     solving();

@@ -155,7 +155,7 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
             at.Ru_rows[j + (size_t)p * i] = at.Ru[i + (size_t)p * j];
         }
     }
-    sp_rows_times(p, p, p, at.Ru_rows, at.Ru, p, 0, out->vcov);
+    sp_rows_times(p, p, p, at.Ru_rows, p, at.Ru, p, p, out->vcov);
     for (int j = 0; j < p * p; j++) {
         out->vcov[j] *= variance_scale;
     }
@@ -167,8 +167,8 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
                    (size_t)p * sizeof(double));
         }
         double *RuP = at.value.root; /* no longer needed */
-        sp_rows_times(p, p, p, at.Ru_rows, P, p, 0, RuP);
-        sp_rows_times(p, p, p, RuP, at.Ru, p, 0, out->dvcov + (size_t)p * p * r);
+        sp_rows_times(p, p, p, at.Ru_rows, p, P, p, p, RuP);
+        sp_rows_times(p, p, p, RuP, p, at.Ru, p, p, out->dvcov + (size_t)p * p * r);
         out->gradient[r] =
             (D->trace[r] - (reml ? D->trace_x[r] : 0.0) - D->square[r]) / variance_scale;
     }

@@ -224,23 +224,26 @@ static void two_by_one(int n, const double *x, const double *y, const double *M,
     out_y[0] = y0;
 }
 
-void sp_rows_times(int m, int n, int r, const double *in, const double *M, int M_step, int upper,
-                   double *restrict out) {
+void sp_rows_times(int m, int n, int r, const double *in, int in_step, const double *M, int M_step,
+                   int first, double *restrict out) {
     for (int i = 0; i < m; i += 2) {
         /* The last of an odd number of rows stands for two. */
         int other = i + 1 < m;
-        const double *x = in + (size_t)n * i, *y = x + (other ? n : 0);
+        const double *x = in + (size_t)in_step * i, *y = x + (other ? in_step : 0);
         double *out_x = out + (size_t)r * i, *out_y = out_x + (other ? r : 0);
         int c = 0;
         for (; c + 4 <= r; c += 4) {
-            two_by_four(upper && c + 4 < n ? c + 4 : n, x, y, M + c, M_step, out_x + c, out_y + c);
+            int used = first + c + 4 < n ? first + c + 4 : n;
+            two_by_four(used, x, y, M + c, M_step, out_x + c, out_y + c);
         }
         if (c + 2 <= r) {
-            two_by_two(upper && c + 2 < n ? c + 2 : n, x, y, M + c, M_step, out_x + c, out_y + c);
+            int used = first + c + 2 < n ? first + c + 2 : n;
+            two_by_two(used, x, y, M + c, M_step, out_x + c, out_y + c);
             c += 2;
         }
         if (c < r) {
-            two_by_one(n, x, y, M + c, M_step, out_x + c, out_y + c);
+            int used = first + c + 1 < n ? first + c + 1 : n;
+            two_by_one(used, x, y, M + c, M_step, out_x + c, out_y + c);
         }
     }
 }

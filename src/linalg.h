@@ -116,11 +116,11 @@ void sp_add_outer_sym(int d, double alpha, const double *restrict u, const doubl
 void sp_add_columns(size_t n, size_t m, const double *A, const double *restrict weights,
                     double *restrict y);
 
-/* Rows: out (m rows of length r) = in (m rows of length n) times M (n rows of length r); rows of M
- * begin every M_step elements, the others one after another. upper: M is upper triangular. out may
- * not overlap the others. */
-void sp_rows_times(int m, int n, int r, const double *in, const double *M, int M_step, int upper,
-                   double *restrict out);
+/* Rows: out (m rows of length r, one after another) = in (m rows of length n) times M (n rows of
+ * length r); in_step and M_step: from row to row. Row i of M may be nonzero from column i - first
+ * on only (first = n: M is full). out may not overlap the others. */
+void sp_rows_times(int m, int n, int r, const double *in, int in_step, const double *M, int M_step,
+                   int first, double *restrict out);
 
 /* x'u and x'v. */
 void sp_dot_both(size_t n, const double *x, const double *u, const double *v, double *with_u,

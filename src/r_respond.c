@@ -3,7 +3,7 @@
 #include "pattern.h"
 #include "r_arguments.h"
 #include "r_entries.h"
-#include "r_lists.h"
+#include "r_reduced.h"
 #include "reduce.h"
 #include "respond.h"
 #include <limits.h>
@@ -15,14 +15,16 @@ typedef struct {
 } reduced_sizes;
 
 static reduced_sizes read_sizes(SEXP reduced) {
-    arg_list(reduced, "reduced");
-    SEXP n_nodes = list_element(reduced, "n_nodes");
+    if (Rf_length(arg_list(reduced, "reduced")) != RED_LENGTH) {
+        Rf_error("internal error: `reduced` must be what lmm_reduce() answered");
+    }
+    SEXP n_nodes = VECTOR_ELT(reduced, RED_N_NODES);
     reduced_sizes size;
-    size.n = arg_int(list_element(reduced, "n"), 1, INT_MAX, "n");
-    size.p = arg_int(list_element(reduced, "p"), 0, ARG_MAX_COLUMNS, "p");
-    size.q = arg_int(list_element(reduced, "q"), 1, ARG_MAX_COLUMNS, "q");
+    size.n = arg_int(VECTOR_ELT(reduced, RED_N), 1, INT_MAX, "n");
+    size.p = arg_int(VECTOR_ELT(reduced, RED_P), 0, ARG_MAX_COLUMNS, "p");
+    size.q = arg_int(VECTOR_ELT(reduced, RED_Q), 1, ARG_MAX_COLUMNS, "q");
     size.n_levels = Rf_length(n_nodes);
-    SEXP parents = arg_list(list_element(reduced, "parents"), "parents");
+    SEXP parents = arg_list(VECTOR_ELT(reduced, RED_PARENTS), "parents");
     if (size.n_levels < 1 || Rf_length(parents) != size.n_levels - 1) {
         Rf_error("internal error: lengths of `n_nodes` and `parents`");
     }
@@ -42,7 +44,7 @@ static int *allocate_ints(size_t n) {
 
 /* The item and, with outer levels, the cell of every unit, found as when the rows were reduced. */
 static void find_members(SEXP reduced, int q, int n_units, int *unit_item, SEXP unit_cell) {
-    const double *R = arg_doubles(list_element(reduced, "R"), (size_t)n_units * q * q, "R");
+    const double *R = arg_doubles(VECTOR_ELT(reduced, RED_R), (size_t)n_units * q * q, "R");
     size_t m = (size_t)n_units, table_size = sp_pattern_table_size(n_units);
     int *count = allocate_ints(m), *representative = allocate_ints(m);
     int n_patterns = sp_find_patterns(n_units, q, R, unit_item, representative, count, table_size,
@@ -52,15 +54,28 @@ static void find_members(SEXP reduced, int q, int n_units, int *unit_item, SEXP 
     int n_items = sp_number_items(n_units, q, n_patterns, representative, count, unit_item,
                                   allocate_ints(m), item_count, &n_shared, allocate_ints(m));
     if (Rf_xlength(unit_cell) > 0) {
-        int n_nodes = INTEGER(list_element(reduced, "n_nodes"))[1];
+        int n_nodes = INTEGER(VECTOR_ELT(reduced, RED_N_NODES))[1];
         size_t stamps = (size_t)(n_items > n_units ? n_items : n_units);
-        SEXP parents = VECTOR_ELT(list_element(reduced, "parents"), 0);
+        SEXP parents = VECTOR_ELT(VECTOR_ELT(reduced, RED_PARENTS), 0);
         const int *parent = arg_ints(parents, m, 0, n_nodes - 1, "parents");
         sp_find_cells(n_units, n_nodes, n_items, unit_item, parent, allocate_ints(m),
                       allocate_ints(m), (double *)R_alloc(m, sizeof(double)), INTEGER(unit_cell),
                       allocate_ints(m), allocate_ints(stamps), allocate_ints((size_t)n_nodes + 1));
     }
 }
+
+/* Elements of the list "replay", in order. */
+enum {
+    REPLAY_ORDER,
+    REPLAY_START,
+    REPLAY_REFLECTORS,
+    REPLAY_WEIGHTS,
+    REPLAY_FREE_COLUMN,
+    REPLAY_XFREE,
+    REPLAY_UNIT_ITEM,
+    REPLAY_UNIT_CELL,
+    REPLAY_LENGTH
+};
 
 SEXP lmm_replay(SEXP X, SEXP Z, SEXP unit, SEXP weights, SEXP reduced) {
     const char *names[] = {"order", "start",     "reflectors", "weights", "free_column",
@@ -79,15 +94,15 @@ SEXP lmm_replay(SEXP X, SEXP Z, SEXP unit, SEXP weights, SEXP reduced) {
     rows.y = rows.Z;
     rows.weights = Rf_isNull(weights) ? NULL : arg_doubles(weights, (size_t)n, "weights");
     rows.unit = arg_ints(unit, (size_t)n, 1, m, "unit");
-    const int *kept = arg_ints(list_element(reduced, "kept"), (size_t)size.p, 1, rows.p, "kept");
+    const int *kept = arg_ints(VECTOR_ELT(reduced, RED_KEPT), (size_t)size.p, 1, rows.p, "kept");
     SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
     SEXP order = Rf_allocVector(INTSXP, n);
-    SET_VECTOR_ELT(out, 0, order);
+    SET_VECTOR_ELT(out, REPLAY_ORDER, order);
     SEXP start = Rf_allocVector(INTSXP, (R_xlen_t)m + 1);
-    SET_VECTOR_ELT(out, 1, start);
+    SET_VECTOR_ELT(out, REPLAY_START, start);
     SEXP reflectors = Rf_allocVector(REALSXP, (R_xlen_t)sp_reflectors_size(n, m, rows.q));
-    SET_VECTOR_ELT(out, 2, reflectors);
-    SET_VECTOR_ELT(out, 3, weights);
+    SET_VECTOR_ELT(out, REPLAY_REFLECTORS, reflectors);
+    SET_VECTOR_ELT(out, REPLAY_WEIGHTS, weights);
 
     int largest = sp_largest_unit(n, m, rows.unit, allocate_ints((size_t)m));
     double *Xfree = (double *)R_alloc((size_t)n * (rows.p > 0 ? rows.p : 1), sizeof(double));
@@ -107,41 +122,28 @@ SEXP lmm_replay(SEXP X, SEXP Z, SEXP unit, SEXP weights, SEXP reduced) {
         }
     }
     SEXP free_column = Rf_allocVector(INTSXP, n_free);
-    SET_VECTOR_ELT(out, 4, free_column);
+    SET_VECTOR_ELT(out, REPLAY_FREE_COLUMN, free_column);
     SEXP used = Rf_allocMatrix(REALSXP, n, n_free);
-    SET_VECTOR_ELT(out, 5, used);
+    SET_VECTOR_ELT(out, REPLAY_XFREE, used);
     for (int k = 0; k < n_free; k++) {
         INTEGER(free_column)[k] = free_place[k];
         memcpy(REAL(used) + (size_t)n * k, Xfree + (size_t)n * (kept[free_place[k]] - 1),
                (size_t)n * sizeof(double));
     }
     SEXP unit_item = Rf_allocVector(INTSXP, m);
-    SET_VECTOR_ELT(out, 6, unit_item);
+    SET_VECTOR_ELT(out, REPLAY_UNIT_ITEM, unit_item);
     SEXP unit_cell = Rf_allocVector(INTSXP, n_levels > 1 ? m : 0);
-    SET_VECTOR_ELT(out, 7, unit_cell);
+    SET_VECTOR_ELT(out, REPLAY_UNIT_CELL, unit_cell);
     find_members(reduced, rows.q, m, INTEGER(unit_item), unit_cell);
     UNPROTECT(1);
     return out;
 }
 
-static void set_element(SEXP list, const char *name, SEXP value) {
-    SEXP names = Rf_getAttrib(list, R_NamesSymbol);
-    for (R_xlen_t i = 0; i < Rf_xlength(list); i++) {
-        if (strcmp(CHAR(STRING_ELT(names, i)), name) == 0) {
-            SET_VECTOR_ELT(list, i, value);
-            return;
-        }
-    }
-    Rf_error("internal error: no element '%s'", name);
-}
-
-/* Puts a copy of the double vector of that name and length into the list and returns its elements.
- */
-static double *copy_doubles(SEXP list, const char *name, size_t n) {
-    SEXP old = list_element(list, name);
-    arg_doubles(old, n, name);
-    SEXP copy = Rf_duplicate(old);
-    set_element(list, name, copy);
+/* Puts a copy of a double vector of that length into the list and returns its elements. */
+static double *copy_doubles(SEXP list, int at, size_t n, const char *what) {
+    arg_doubles(VECTOR_ELT(list, at), n, what);
+    SEXP copy = Rf_duplicate(VECTOR_ELT(list, at));
+    SET_VECTOR_ELT(list, at, copy);
     return REAL(copy);
 }
 
@@ -155,53 +157,56 @@ SEXP lmm_respond(SEXP reduced, SEXP replay, SEXP y) {
     design.q = size.q;
     design.p = size.p;
     design.d = size.p + 1;
-    arg_list(replay, "replay");
-    design.order = arg_ints(list_element(replay, "order"), n, 0, size.n - 1, "order");
-    design.start = arg_sorted_ints(list_element(replay, "start"), m + 1, 0, size.n, "start");
+    if (Rf_length(arg_list(replay, "replay")) != REPLAY_LENGTH) {
+        Rf_error("internal error: `replay` must be what lmm_replay() answered");
+    }
+    design.order = arg_ints(VECTOR_ELT(replay, REPLAY_ORDER), n, 0, size.n - 1, "order");
+    design.start = arg_sorted_ints(VECTOR_ELT(replay, REPLAY_START), m + 1, 0, size.n, "start");
     if (design.start[0] != 0 || design.start[m] != size.n) {
         Rf_error("internal error: `start` must run from 0 to %d", size.n);
     }
-    design.reflectors = arg_doubles(list_element(replay, "reflectors"),
+    design.reflectors = arg_doubles(VECTOR_ELT(replay, REPLAY_REFLECTORS),
                                     sp_reflectors_size(size.n, size.m, size.q), "reflectors");
-    SEXP weights = list_element(replay, "weights");
+    SEXP weights = VECTOR_ELT(replay, REPLAY_WEIGHTS);
     design.weights = Rf_isNull(weights) ? NULL : arg_doubles(weights, n, "weights");
-    SEXP free_column = list_element(replay, "free_column");
+    SEXP free_column = VECTOR_ELT(replay, REPLAY_FREE_COLUMN);
     design.n_free = Rf_length(free_column);
     design.free_column = arg_ints(free_column, (size_t)design.n_free, 0, size.p - 1, "free_column");
-    design.Xfree = arg_doubles(list_element(replay, "Xfree"), n * (size_t)design.n_free, "Xfree");
-    design.Rx = arg_doubles(list_element(reduced, "Rx"), p * p, "Rx");
+    design.Xfree =
+        arg_doubles(VECTOR_ELT(replay, REPLAY_XFREE), n * (size_t)design.n_free, "Xfree");
+    design.Rx = arg_doubles(VECTOR_ELT(reduced, RED_RX), p * p, "Rx");
     arg_doubles(y, n, "y");
-    const int n_shared = arg_int(list_element(reduced, "n_shared"), 0, size.m, "n_shared");
+    const int n_shared = arg_int(VECTOR_ELT(reduced, RED_N_SHARED), 0, size.m, "n_shared");
     const int *unit_item =
-        arg_ints(list_element(replay, "unit_item"), m, 0, size.m - 1, "unit_item");
+        arg_ints(VECTOR_ELT(replay, REPLAY_UNIT_ITEM), m, 0, size.m - 1, "unit_item");
 
     SEXP out = PROTECT(Rf_shallow_duplicate(reduced));
-    double *a = copy_doubles(out, "a", m * q * d);
+    double *a = copy_doubles(out, RED_A, m * q * d, "a");
     double rss, y_scale;
-    sp_respond(&design, REAL(y), a, copy_doubles(out, "C_free", packed),
-               copy_doubles(out, "coef", p), &rss, &y_scale,
+    sp_respond(&design, REAL(y), a, copy_doubles(out, RED_C_FREE, packed, "C_free"),
+               copy_doubles(out, RED_COEF, p, "coef"), &rss, &y_scale,
                (double *)R_alloc(sp_respond_work_size(&design), sizeof(double)));
     if (!R_FINITE(rss)) {
         Rf_error("the response has values that are not finite");
     }
     /* The free rows' own last column is not known here, only its products. */
-    set_element(out, "free_rows", R_NilValue);
-    copy_doubles(out, "rss", 1)[0] = rss;
-    copy_doubles(out, "y_scale", 1)[0] = y_scale;
+    SET_VECTOR_ELT(out, RED_FREE_ROWS, R_NilValue);
+    copy_doubles(out, RED_RSS, 1, "rss")[0] = rss;
+    copy_doubles(out, RED_Y_SCALE, 1, "y_scale")[0] = y_scale;
     sp_centres centres;
     if (size.n_levels > 1) {
-        const int n_cells = Rf_length(list_element(out, "cell_item"));
+        const int n_cells = Rf_length(VECTOR_ELT(out, RED_CELL_ITEM));
         centres.unit_cell =
-            arg_ints(list_element(replay, "unit_cell"), m, 0, n_cells - 1, "unit_cell");
-        centres.count = arg_doubles(list_element(out, "cell_count"), (size_t)n_cells, "cell_count");
-        double *sum = copy_doubles(out, "cell_sum", (size_t)n_cells * q * d);
+            arg_ints(VECTOR_ELT(replay, REPLAY_UNIT_CELL), m, 0, n_cells - 1, "unit_cell");
+        centres.count = arg_doubles(VECTOR_ELT(out, RED_CELL_COUNT), (size_t)n_cells, "cell_count");
+        double *sum = copy_doubles(out, RED_CELL_SUM, (size_t)n_cells * q * d, "cell_sum");
         sp_respond_cells(size.m, n_cells, size.q, design.d, centres.unit_cell, a, sum);
         centres.sum = sum;
     }
-    sp_respond_products(size.m, size.q, design.d, n_shared, unit_item, a,
-                        size.n_levels > 1 ? &centres : NULL,
-                        copy_doubles(out, "B", (size_t)n_shared * (q * (q + 1) / 2) * packed),
-                        (double *)R_alloc(q * d, sizeof(double)));
+    sp_respond_products(
+        size.m, size.q, design.d, n_shared, unit_item, a, size.n_levels > 1 ? &centres : NULL,
+        copy_doubles(out, RED_B, (size_t)n_shared * (q * (q + 1) / 2) * packed, "B"),
+        (double *)R_alloc(q * d, sizeof(double)));
     UNPROTECT(1);
     return out;
 }

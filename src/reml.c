@@ -127,7 +127,7 @@ void sp_derivatives_init(int d, int k, double *memory, sp_derivatives *out) {
  * given by its rows. */
 static void rows_transform(int n_rows, int d, const double *root_rows, const double *in,
                            double *out) {
-    sp_rows_times(n_rows, d, d, in, root_rows, d, 1, out);
+    sp_rows_times(n_rows, d, d, in, d, root_rows, d, 0, out);
 }
 
 static void set_root_rows(int d, const double *root, double *root_rows) {
@@ -1300,18 +1300,27 @@ static void fixed_covariance(int p, int d, const double *root_rows, double *Phi)
     }
 }
 
-/* P += root' (unpacked `packed`) root, exactly symmetric. full, half and product: d x d. */
+/* P += root' (unpacked `packed`) root, exactly symmetric. Of full root only what the upper triangle
+ * of the answer needs is computed: rows l and l + 1 from column l on. full, half: d x d. */
 static void transform_products(int d, const double *root, const double *root_rows,
-                               const double *packed, double *full, double *half, double *product,
-                               double *P) {
+                               const double *packed, double *full, double *half, double *P) {
     sp_unpack(d, packed, full);
-    rows_transform(d, d, root_rows, full, half);
-    /* The rows of root' are the columns of root. */
-    sp_rows_times(d, d, d, root, half, d, 0, product);
-    for (int j = 0; j < d; j++) {
-        for (int i = j; i < d; i++) {
-            P[i + (size_t)d * j] += product[i + (size_t)d * j];
-            P[j + (size_t)d * i] = P[i + (size_t)d * j];
+    double *part = half + (size_t)d * d; /* two rows */
+    for (int l = 0; l < d; l += 2) {
+        int rows = l + 1 < d ? 2 : 1, length = d - l;
+        sp_rows_times(rows, d, length, full + (size_t)d * l, d, root_rows + l, d, l, part);
+        for (int i = 0; i < rows; i++) {
+            memcpy(half + (size_t)d * (l + i) + l, part + (size_t)length * i,
+                   (size_t)length * sizeof(double));
+        }
+        /* Rows l and l + 1 of root' are columns of root, with l + 2 elements. */
+        sp_rows_times(rows, l + rows, length, root + (size_t)d * l, d, half + l, d, d, part);
+        for (int i = 0; i < rows; i++) {
+            for (int c = i; c < length; c++) {
+                double *at = P + (size_t)d * (l + i) + l + c;
+                *at += part[(size_t)length * i + c];
+                P[(size_t)d * (l + c) + l + i] = *at;
+            }
         }
     }
 }
@@ -1399,12 +1408,11 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
     if (k > model->n_par) {
         add_free_rows(data, point, k, work, out->trace, P_shared);
     }
-    double *full = work->small, *half = full + (size_t)d * d, *product = half + (size_t)d * d;
+    double *full = work->small, *half = full + (size_t)d * d;
     for (int r = 0; r < k; r++) {
         double *P = out->P + (size_t)d * d * r;
         sp_unpack(d, P_single + packed * r, P);
-        transform_products(d, value->root, work->root_rows, P_shared + packed * r, full, half,
-                           product, P);
+        transform_products(d, value->root, work->root_rows, P_shared + packed * r, full, half, P);
     }
     sp_assemble(p, reml, work->T, work->trQ, work->rQ, out);
     return SP_OK;

@@ -132,10 +132,11 @@ void sp_respond_products(int n_units, int q, int d, int n_shared, const int *uni
         for (int s = 0; s < q; s++) {
             for (int r = 0; r <= s; r++) {
                 const double *u = rows + (size_t)d * r, *v = rows + (size_t)d * s;
-                for (int j = 0; j < p; j++) {
-                    matrix[last_in_row(d, j)] += 0.5 * (u[j] * v[p] + u[p] * v[j]);
+                double *last = matrix + p; /* of row 0 */
+                for (int j = 0; j < d; j++) {
+                    *last += 0.5 * (u[j] * v[p] + u[p] * v[j]);
+                    last += p - j;
                 }
-                matrix[last_in_row(d, p)] += u[p] * v[p];
                 matrix += packed;
             }
         }
