@@ -15,9 +15,37 @@ fit_reduced <- function(reduced, blocks, reml, control) {
   .Call(C_lmm_fit, reduced, blocks, reml, control)
 }
 
-# What inference needs at the optimum.
+# What inference needs at the optimum, in the user's coordinates; but `dvcov` and the list `own`
+# (`gradient`, `vcov_parameters`, `expected`; `reduced` and `parameters` for adjust_reduced()), from
+# which fixed effects are tested, in those in which they have most digits.
 infer_reduced <- function(core, blocks, reml) {
-  .Call(C_lmm_infer, core$reduced, blocks, core$parameters, core$rank, reml)
+  infer <- function(reduced, parameters) {
+    .Call(C_lmm_infer, reduced, blocks, parameters, core$rank, reml)
+  }
+  centred <- centred_effects(core$reduced, blocks, core$parameters)
+  if (is.null(centred)) {
+    parts <- infer(core$reduced, core$parameters)
+    parts$own <- c(
+      parts[c("gradient", "vcov_parameters", "expected")], core[c("reduced", "parameters")]
+    )
+    return(parts)
+  }
+  parts <- infer(centred$reduced, centred$parameters)
+  parts$own <- c(
+    parts[c("gradient", "vcov_parameters", "expected")], centred[c("reduced", "parameters")]
+  )
+  back <- centred$back
+  parts$parameters <- core$parameters
+  parts$gradient <- drop(crossprod(back, parts$gradient))
+  for (name in c("observed", "expected", "average")) {
+    parts[[name]] <- crossprod(back, parts[[name]] %*% back)
+  }
+  parts$vcov_parameters <- centred$into %*% tcrossprod(parts$vcov_parameters, centred$into)
+  # Which parameters the boundary fixes, the user's coordinates say.
+  if (!parts$undetermined) {
+    parts$redundant <- fixed_by_boundary(blocks, core$parameters, core$rank)
+  }
+  parts
 }
 
 # The criterion, its derivatives and the fixed effects at given parameters.

@@ -178,9 +178,8 @@ check_parameters <- function(fit, par, call = rlang::caller_env()) {
 #'   of the three words), `terms` (data frame, one row per random term: `group`,
 #'   `term`, `size` of its covariance matrix, `rank` reached, `boundary`: what lies
 #'   on a boundary, in words, or `""`), `reason` (why a fit failed, in words, or
-#'   `""`), `gradient` (the largest absolute derivative of the criterion, each in
-#'   units of its parameter's standard error, over the parameters not at a
-#'   boundary), `iterations` and `path`: in a sentence, how the equations were
+#'   `""`), `gradient` (the largest derivative of the criterion in any direction that the
+#'   boundary leaves, per standard error), `iterations` and `path`: in a sentence, how the equations were
 #'   solved. It prints as a sentence.
 #' @family fit criteria
 #' @examples
@@ -277,11 +276,11 @@ path_phrase <- function(fit) {
   paste0("Nested levels, ", paste(names, collapse = " within "), ": solved level by level.")
 }
 
+# The steepest slope of the criterion in any direction that the boundary leaves, per standard error
+# of that direction.
 scaled_gradient <- function(fit) {
-  error <- sqrt(pmax(diag(component(fit, "vcov_parameters")), 0))
-  free <- !component(fit, "redundant")
-  scaled <- abs(component(fit, "gradient") * error)[free]
-  if (length(scaled) == 0L) 0 else max(scaled)
+  own <- inference_parts(fit)$own
+  sqrt(max(drop(own$gradient %*% own$vcov_parameters %*% own$gradient), 0))
 }
 
 #' @export

@@ -6,13 +6,13 @@
 #' With Kenward-Roger this is the inverse of the information that the user chose.
 #' The expected one is inverted as a whole, also where the fit lies on a boundary,
 #' which is what pbkrtest does; the observed one on the active face, as for
-#' Satterthwaite.
+#' Satterthwaite. Its coordinates are those of the component `dvcov`, which need not be the user's.
 #' @noRd
 parameter_covariance <- function(fit) {
   if (component(fit, "df") != "kenward-roger" || component(fit, "information") == "observed") {
-    return(component(fit, "vcov_parameters"))
+    return(inference_parts(fit)$own$vcov_parameters)
   }
-  expected <- component(fit, "expected")
+  expected <- inference_parts(fit)$own$expected
   # Scaled first: variances may differ by many orders of magnitude. Directions that the data
   # do not determine change nothing in the fixed effects and are left out.
   scale <- 1 / sqrt(diag(expected))
@@ -28,9 +28,8 @@ test_vcov <- function(fit, covariance = parameter_covariance(fit)) {
   if (component(fit, "df") != "kenward-roger") {
     return(vcov)
   }
-  vcov + adjust_reduced(
-    component(fit, "reduced"), component(fit, "blocks"), component(fit, "parameters"), covariance
-  )
+  own <- inference_parts(fit)$own
+  vcov + adjust_reduced(own$reduced, component(fit, "blocks"), own$parameters, covariance)
 }
 
 # Kenward and Roger's F: with q contrasts, A1 and A2 as in their section 3, the

@@ -106,7 +106,8 @@ test_that("type II takes the interaction with a spline for one that contains the
   skip_if_not_installed("lmerTest")
   data <- orthodont()
   for (formula in list(
-    distance ~ Sex * splines::ns(age, 2) + (1 | Subject), distance ~ Sex * scale(age) + (1 | Subject)
+    distance ~ Sex * splines::ns(age, 2) + (1 | Subject),
+    distance ~ Sex * scale(age) + (1 | Subject)
   )) {
     fit <- lmm(formula, data = data)
     peer <- tight_lmer(formula, data)

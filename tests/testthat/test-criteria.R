@@ -160,3 +160,9 @@ test_that("the status says which term lost which rank", {
     fixed = TRUE
   )
 })
+
+test_that("on a boundary the gradient is that along it, which the optimiser takes to zero", {
+  fit <- lmm(y ~ session + (session | dyad), data = perfect_correlation_data())
+  expect_identical(fit_status(fit)$status, "boundary")
+  expect_lt(fit_status(fit)$gradient, 1e-3)
+})

@@ -28,6 +28,44 @@ test_that("raw days to 364 and their square lose no digits", {
   expect_lt(abs(objective(quadratic) - objective(plain) - 2 * log(100)), 1e-6)
 })
 
+test_that("time in calendar years or days since 1970 has the tests of time from zero", {
+  set.seed(1970)
+  data <- expand.grid(t = 0:5, dyad = 1:24)
+  data$therapist <- (data$dyad - 1) %/% 4
+  data$x <- stats::rnorm(nrow(data))
+  draw <- function(sd) stats::rnorm(24, 0, sd)[data$dyad]
+  data$y <- draw(2) + draw(0.5) * data$t + stats::rnorm(6)[data$therapist + 1] + data$x +
+    stats::rnorm(nrow(data))
+  # The second has a correlation of one: both effects are multiples of one draw.
+  data$z <- draw(2) * (1 + 0.3 * data$t) + stats::rnorm(nrow(data))
+  for (start in c(2015, 18262)) {
+    data$time <- start + data$t
+    for (formula in list(
+      y ~ x + t + (t | dyad), y ~ x + t + (t | dyad) + (1 | therapist),
+      y ~ x + t + (t | therapist / dyad), z ~ x + t + (t | dyad)
+    )) {
+      shifted <- stats::as.formula(gsub("\\bt\\b", "time", deparse(formula)))
+      for (df in c("satterthwaite", "kenward-roger")) {
+        near <- lmm(formula, data, df = df)
+        far <- lmm(shifted, data, df = df)
+        expect_identical(fit_status(far)$status, fit_status(near)$status)
+        expect_equal(
+          unname(summary(far)$coefficients[-1, ]), unname(summary(near)$coefficients[-1, ]),
+          tolerance = tol$se
+        )
+        expect_equal(anova(far)$DenDF, anova(near)$DenDF, tolerance = tol$se)
+        slope <- function(fit) {
+          table <- summary(fit)$varcomp
+          table[table$var1 %in% c("t", "time") & is.na(table$var2), -(1:3)]
+        }
+        if (fit_status(near)$status == "ok") {
+          expect_equal(slope(far), slope(near), tolerance = tol$se, ignore_attr = TRUE)
+        }
+      }
+    }
+  }
+})
+
 test_that("nearly collinear predictors are fitted, not dropped, down to one in a million", {
   set.seed(41)
   data <- data.frame(dyad = rep(1:20, each = 6), session = rep(0:5, 20), x = stats::rnorm(120))

@@ -1,0 +1,137 @@
+# Random effects in coordinates of their own, for inference. A covariance matrix of effects at
+# year 0, far from the data, has entries that nearly cancel, and its information no digits
+# between them. There each column before a bar is taken without what the columns beside it in all
+# its terms say of it: time without its mean, for example. That is another way of writing the
+# same model, with Z C for Z and G = C Gamma C' in every block.
+
+#' The reduced data and the parameters of a fit in such coordinates
+#'
+#' @returns A list: `reduced`, `parameters` (of the core, in these coordinates), `into` and
+#'   `back` (k x k: the user's parameters are `into %*% parameters`), or NULL where the
+#'   user's coordinates do.
+#' @noRd
+centred_effects <- function(reduced, blocks, parameters) {
+  if (!is.null(reduced$crossed) || reduced$q == 1L) {
+    return(NULL)
+  }
+  centring <- centring_columns(reduced, blocks)
+  if (is.null(centring)) {
+    return(NULL)
+  }
+  q <- reduced$q
+  # Column j takes from earlier ones only: the units' factors stay triangular, equal ones equal.
+  factors <- array(reduced$R, c(q, q, length(reduced$R) %/% q^2))
+  centred <- factors
+  for (j in seq_len(q)) {
+    for (i in which(centring[, j] != 0 & seq_len(q) != j)) {
+      centred[, j, ] <- centred[, j, ] + centring[i, j] * factors[, i, ]
+    }
+  }
+  reduced$R <- as.vector(centred)
+  back <- congruence(blocks, backsolve(centring, diag(q)))
+  list(
+    reduced = reduced, parameters = drop(back %*% parameters),
+    into = congruence(blocks, centring), back = back
+  )
+}
+
+# C, or NULL where no column is mostly what others say of it.
+centring_columns <- function(reduced, blocks) {
+  q <- reduced$q
+  columns <- lapply(blocks, `[[`, "columns")
+  beside <- lapply(seq_len(q), function(j) {
+    together <- Reduce(intersect, Filter(function(block) j %in% block, columns))
+    together[together < j]
+  })
+  if (all(lengths(beside) == 0L)) {
+    return(NULL)
+  }
+  # Sums of products of the elements of the units' factors, then Z'Z: good enough to ask with.
+  items <- matrix(reduced$R, q^2)
+  if (length(reduced$item_unit) < ncol(items)) {
+    items <- items[, reduced$item_unit + 1L, drop = FALSE]
+    items <- items * rep(sqrt(reduced$item_count), each = q^2)
+  }
+  products <- array(tcrossprod(items), c(q, q, q, q))
+  squares <- Reduce(`+`, lapply(seq_len(q), function(r) products[r, , r, ]))
+  mostly <- vapply(seq_len(q), function(j) {
+    i <- beside[[j]]
+    if (length(i) == 0L || squares[j, j] == 0) {
+      return(FALSE)
+    }
+    share <- known_coef(squares[i, i, drop = FALSE], squares[i, j])
+    squares[j, j] - sum(squares[i, j] * share) < 0.01 * squares[j, j]
+  }, logical(1))
+  if (!any(mostly)) {
+    return(NULL)
+  }
+  rows <- matrix(aperm(array(items, c(q, q, ncol(items))), c(1L, 3L, 2L)), ncol = q)
+  centring <- diag(q)
+  for (j in which(mostly)) {
+    centring[beside[[j]], j] <- -known_coef(rows[, beside[[j]], drop = FALSE], rows[, j])
+  }
+  centring
+}
+
+# Least-squares coefficients, 0 for columns that depend on others.
+known_coef <- function(x, y) {
+  coef <- qr.coef(qr(x), y)
+  coef[is.na(coef)] <- 0
+  coef
+}
+
+# The linear map of parameters that turns Gamma into C Gamma C' in every block; s stays.
+congruence <- function(blocks, by) {
+  sizes <- lengths(lapply(blocks, `[[`, "columns"))
+  k <- sum(sizes * (sizes + 1L) / 2L) + 1L
+  map <- matrix(0, k, k)
+  map[k, k] <- 1
+  before <- 0L
+  for (block in blocks) {
+    own <- by[block$columns, block$columns, drop = FALSE]
+    places <- which(lower.tri(own, diag = TRUE), arr.ind = TRUE)
+    for (r in seq_len(nrow(places))) {
+      i <- places[r, 1L]
+      j <- places[r, 2L]
+      product <- tcrossprod(own[, i], own[, j])
+      if (i != j) {
+        product <- product + t(product)
+      }
+      map[before + seq_len(nrow(places)), before + r] <- product[lower.tri(own, diag = TRUE)]
+    }
+    before <- before + nrow(places)
+  }
+  map
+}
+
+# Parameters that follow from those before them while every block keeps its rank. G = F F', and
+# F's rows are the coordinates of the face: the parameters' derivatives by them, row by row.
+fixed_by_boundary <- function(blocks, parameters, rank) {
+  fixed <- Map(function(covariance, rank) {
+    n <- nrow(covariance)
+    places <- which(lower.tri(covariance, diag = TRUE), arr.ind = TRUE)
+    if (rank == n) {
+      return(logical(nrow(places)))
+    }
+    scale <- sqrt(diag(covariance))
+    scale[scale == 0] <- 1
+    parts <- eigen(covariance / tcrossprod(scale), symmetric = TRUE)
+    root <- parts$vectors[, seq_len(rank), drop = FALSE]
+    root <- root * rep(sqrt(parts$values[seq_len(rank)]), each = n)
+    slopes <- apply(places, 1L, function(place) {
+      slope <- matrix(0, n, rank)
+      slope[place[1L], ] <- root[place[2L], ]
+      slope[place[2L], ] <- slope[place[2L], ] + root[place[1L], ]
+      slope
+    })
+    slopes <- matrix(slopes, ncol = nrow(places))
+    dependent <- logical(nrow(places))
+    for (r in seq_len(nrow(places))) {
+      before <- slopes[, seq_len(r - 1L)[!dependent[seq_len(r - 1L)]], drop = FALSE]
+      left <- if (ncol(before)) qr.resid(qr(before), slopes[, r]) else slopes[, r]
+      dependent[r] <- sqrt(sum(left^2)) <= 1e-7 * sqrt(sum(slopes[, r]^2))
+    }
+    dependent
+  }, block_covariances(blocks, parameters), rank)
+  c(unlist(fixed), FALSE)
+}
