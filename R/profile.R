@@ -257,7 +257,8 @@ lower_factor <- function(covariance) {
 # Where the square root of the rise, which is nearly a straight line through 0 at the
 # estimate, reaches the target. What is found is looked at again with care: when
 # another minimum turns out to be lower there, the search goes on from it with care. So it
-# does when the two ends close in on a jump, where they belong to different minima.
+# does when the two ends close in on a jump, where they belong to different minima. Where the
+# rise stays below the target a million times as far away as it should, there is no end.
 profile_end <- function(rise, estimate, start, bound, target, tolerance = 1e-7) {
   if (estimate == bound) {
     return(bound)
@@ -290,7 +291,8 @@ profile_end <- function(rise, estimate, start, bound, target, tolerance = 1e-7) 
       }
       root <- again
     }
-    if (root < target && value == bound) {
+    far <- is.infinite(bound) && abs(value - estimate) > 1e6 * abs(start - estimate)
+    if (root < target && (value == bound || far)) {
       return(bound)
     }
     if (root < target) {

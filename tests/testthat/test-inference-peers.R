@@ -186,4 +186,6 @@ test_that("what the data leave open changes no test of fixed effects and has no 
   # One of them holds the variance, and has no correlation with an effect that has none.
   intervals <- confint(lmm(y ~ z + (one | g), data), "theta_", method = "profile")
   expect_false(anyNA(intervals[c("sd_(Intercept)|g", "sd_one|g", "sigma"), ]))
+  # With a correlation of minus one, two effects of any size cancel.
+  expect_equal(unname(intervals[c(1L, 3L), ]), cbind(c(0, 0), c(Inf, Inf)))
 })
