@@ -11,28 +11,47 @@
 #'   user's coordinates do.
 #' @noRd
 centred_effects <- function(reduced, blocks, parameters) {
-  if (!is.null(reduced$crossed) || reduced$q == 1L) {
-    return(NULL)
-  }
-  centring <- centring_columns(reduced, blocks)
+  centring <- if (reduced$q > 1L) centring_columns(reduced, blocks)
   if (is.null(centring)) {
     return(NULL)
   }
   q <- reduced$q
+  inverse <- backsolve(centring, diag(q))
   # Column j takes from earlier ones only: the units' factors stay triangular, equal ones equal.
-  factors <- array(reduced$R, c(q, q, length(reduced$R) %/% q^2))
-  centred <- factors
-  for (j in seq_len(q)) {
-    for (i in which(centring[, j] != 0 & seq_len(q) != j)) {
-      centred[, j, ] <- centred[, j, ] + centring[i, j] * factors[, i, ]
+  reduced$R <- combine_columns(reduced$R, q, centring)
+  crossed <- reduced$crossed
+  if (!is.null(crossed)) {
+    d <- reduced$p + 1L
+    crossed$u <- combine_columns(crossed$u, q, centring)
+    crossed$b <- combine_columns(crossed$b, d, centring)
+    crossed$rest <- combine_columns(crossed$rest, d, centring)
+    crossed$centre <- combine_columns(crossed$centre, d, t(inverse))
+    side <- length(crossed$b) %/% d
+    for (turn in 1:2) {
+      crossed$A <- t(matrix(crossprod(centring, matrix(crossed$A, q)), side))
     }
+    crossed$A <- as.vector(crossed$A)
+    reduced$crossed <- crossed
   }
-  reduced$R <- as.vector(centred)
-  back <- congruence(blocks, backsolve(centring, diag(q)))
+  back <- congruence(blocks, inverse)
   list(
     reduced = reduced, parameters = drop(back %*% parameters),
     into = congruence(blocks, centring), back = back
   )
+}
+
+# M times C for each of the matrices M, of so many rows, that stand one after the other in x.
+combine_columns <- function(x, rows, by) {
+  q <- nrow(by)
+  from <- array(x, c(rows, q, length(x) %/% (rows * q)))
+  into <- from
+  for (j in seq_len(q)) {
+    into[, j, ] <- by[j, j] * from[, j, ]
+    for (i in which(by[, j] != 0 & seq_len(q) != j)) {
+      into[, j, ] <- into[, j, ] + by[i, j] * from[, i, ]
+    }
+  }
+  as.vector(into)
 }
 
 # C, or NULL where no column is mostly what others say of it.
@@ -48,7 +67,7 @@ centring_columns <- function(reduced, blocks) {
   }
   # Sums of products of the elements of the units' factors, then Z'Z: good enough to ask with.
   items <- matrix(reduced$R, q^2)
-  if (length(reduced$item_unit) < ncol(items)) {
+  if (is.null(reduced$crossed) && length(reduced$item_unit) < ncol(items)) {
     items <- items[, reduced$item_unit + 1L, drop = FALSE]
     items <- items * rep(sqrt(reduced$item_count), each = q^2)
   }

@@ -32,6 +32,7 @@ test_that("time in calendar years or days since 1970 has the tests of time from 
   set.seed(1970)
   data <- expand.grid(t = 0:5, dyad = 1:24)
   data$therapist <- (data$dyad - 1) %/% 4
+  data$visit <- (data$t + data$dyad) %% 7
   data$x <- stats::rnorm(nrow(data))
   draw <- function(sd) stats::rnorm(24, 0, sd)[data$dyad]
   data$y <- draw(2) + draw(0.5) * data$t + stats::rnorm(6)[data$therapist + 1] + data$x +
@@ -42,7 +43,8 @@ test_that("time in calendar years or days since 1970 has the tests of time from 
     data$time <- start + data$t
     for (formula in list(
       y ~ x + t + (t | dyad), y ~ x + t + (t | dyad) + (1 | therapist),
-      y ~ x + t + (t | therapist / dyad), z ~ x + t + (t | dyad)
+      y ~ x + t + (t | therapist / dyad), y ~ x + t + (t | dyad) + (1 | visit),
+      z ~ x + t + (t | dyad)
     )) {
       shifted <- stats::as.formula(gsub("\\bt\\b", "time", deparse(formula)))
       for (df in c("satterthwaite", "kenward-roger")) {
