@@ -132,6 +132,7 @@ convergence_models <- function(formula, data, scores, initial = NULL,
   covariates <- covariate_terms(covariates, formula)
   parts$cluster <- cluster_term(cluster, parts)
   check_model_data(data, parts, covariates, initial)
+  data <- plain_columns(data)
   scores <- model_scores(scores, parts)
   predictors <- early_columns(scores, settings$alliance)
   settings <- c(settings, list(

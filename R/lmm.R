@@ -86,13 +86,18 @@ lmm <- function(formula, data, method = c("REML", "ML"),
     check_reml(method)
   }
   check_data(if (missing(data)) NULL else data)
+  data <- plain_columns(data)
   check_control(control)
 
   spec <- parse_mixed_formula(formula)
   frame <- build_frame(
     spec, data,
-    subset = if (!missing(subset)) eval(substitute(subset), data, parent.frame()),
-    weights = if (!missing(weights)) eval(substitute(weights), data, parent.frame()),
+    subset = if (!missing(subset)) {
+      evaluate_argument(substitute(subset), data, parent.frame(), "subset")
+    },
+    weights = if (!missing(weights)) {
+      evaluate_argument(substitute(weights), data, parent.frame(), "weights")
+    },
     na_action = if (!missing(na.action)) na.action
   )
   check_frame(frame)
@@ -138,10 +143,10 @@ with_response <- function(fit, y, core) {
   with_core(fit, core)
 }
 
-check_data <- function(data) {
+check_data <- function(data, name = "data") {
   if (!is.data.frame(data)) {
     stop_samepage("data", c(
-      "`data` must be a data frame with one row per observation.",
+      paste0("`", name, "` must be a data frame with one row per observation."),
       x = if (is.null(data)) {
         "Found nothing."
       } else {
@@ -149,6 +154,20 @@ check_data <- function(data) {
       }
     ))
   }
+}
+
+# An argument that is an expression in the columns of `data`.
+evaluate_argument <- function(expr, data, env, name) {
+  tryCatch(
+    eval(expr, data, env),
+    error = function(condition) {
+      stop_samepage(name, c(
+        paste0("`", name, "` must be computable from the columns of `data`."),
+        x = paste0("Found: ", code_of(expr), "."),
+        i = paste0("R says: ", conditionMessage(condition))
+      ))
+    }
+  )
 }
 
 check_control <- function(control) {

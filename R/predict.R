@@ -151,7 +151,8 @@ stop_re_form <- function(blocks, found) {
 #' basis of the fit, and factors get the fit's levels.
 #' @noRd
 new_frame <- function(fit, newdata, used, na_action) {
-  check_data(newdata)
+  check_data(newdata, "newdata")
+  newdata <- plain_columns(newdata)
   frame <- component(fit, "frame")
   terms <- attr(frame, "terms")
   random <- component(fit, "random")[used_blocks(used)]

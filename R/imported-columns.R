@@ -1,0 +1,53 @@
+# Columns as other software's files bring them: with SPSS's labels and values declared missing,
+# or whole numbers of 64 bits. R's arithmetic knows neither: 999 would be a rating, and an
+# integer64 a number near zero.
+
+#' Data with columns that R's arithmetic understands
+#'
+#' @returns `data` itself, where it has none to change.
+#' @noRd
+plain_columns <- function(data) {
+  changed <- vapply(data, inherits, logical(1), what = c("haven_labelled", "integer64"))
+  if (!any(changed)) {
+    return(data)
+  }
+  columns <- unclass(data)
+  columns[changed] <- lapply(columns[changed], function(x) {
+    if (inherits(x, "integer64")) from_integer64(x) else without_labels(x)
+  })
+  structure(
+    columns[seq_along(columns)],
+    names = names(data), row.names = row_names_of(data), class = "data.frame"
+  )
+}
+
+# Values declared missing are NA.
+without_labels <- function(x) {
+  values <- as.vector(unclass(x))
+  range <- attr(x, "na_range")
+  missing <- values %in% attr(x, "na_values")
+  if (!is.null(range)) {
+    missing <- missing | (!is.na(values) & values >= range[1L] & values <= range[2L])
+  }
+  values[missing] <- NA
+  values
+}
+
+# bit64 keeps them in the bits of doubles. Beyond what doubles hold they can only be ids, and stay
+# as they are.
+from_integer64 <- function(x) {
+  halves <- readBin(writeBin(as.vector(unclass(x)), raw()), "integer", 2L * length(x), 4L)
+  halves <- matrix(halves, 2L)
+  if (.Platform$endian == "big") {
+    halves <- halves[2:1, , drop = FALSE]
+  }
+  # R reads -2^31 as NA.
+  low <- ifelse(is.na(halves[1L, ]), 2^31, halves[1L, ] %% 2^32)
+  high <- ifelse(is.na(halves[2L, ]), -2^31, halves[2L, ])
+  value <- high * 2^32 + low
+  value[high == -2^31 & low == 0] <- NA
+  if (all(abs(value) <= .Machine$integer.max, na.rm = TRUE)) {
+    return(as.integer(value))
+  }
+  if (all(abs(value) <= 2^53, na.rm = TRUE)) value else x
+}
