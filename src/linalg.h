@@ -45,6 +45,16 @@ static inline void sp_axpy(size_t n, double alpha, const double *restrict x, dou
 
 /* C = A B; A is m x n, B is n x r, C is m x r. */
 static inline void sp_multiply(int m, int n, int r, const double *A, const double *B, double *C) {
+    /* The size of an intercept and a slope, in straight code. */
+    if (m == 2 && n == 2 && r == 2) {
+        double a = A[0] * B[0] + A[2] * B[1], b = A[1] * B[0] + A[3] * B[1];
+        double c = A[0] * B[2] + A[2] * B[3], d = A[1] * B[2] + A[3] * B[3];
+        C[0] = a;
+        C[1] = b;
+        C[2] = c;
+        C[3] = d;
+        return;
+    }
     for (int k = 0; k < r; k++) {
         for (int i = 0; i < m; i++) {
             double sum = 0.0;
@@ -59,6 +69,15 @@ static inline void sp_multiply(int m, int n, int r, const double *A, const doubl
 /* C = A' B; A is n x m, B is n x r, C is m x r. */
 static inline void sp_multiply_tn(int m, int n, int r, const double *A, const double *B,
                                   double *C) {
+    if (m == 2 && n == 2 && r == 2) {
+        double a = A[0] * B[0] + A[1] * B[1], b = A[2] * B[0] + A[3] * B[1];
+        double c = A[0] * B[2] + A[1] * B[3], d = A[2] * B[2] + A[3] * B[3];
+        C[0] = a;
+        C[1] = b;
+        C[2] = c;
+        C[3] = d;
+        return;
+    }
     for (int k = 0; k < r; k++) {
         for (int i = 0; i < m; i++) {
             C[i + (size_t)m * k] = sp_dot((size_t)n, A + (size_t)n * i, B + (size_t)n * k);
@@ -147,9 +166,30 @@ static inline void sp_rows_add(int m, int n, int d, double alpha, const double *
     }
 }
 
+/* out = a x + b y, all of length n. */
+static inline void sp_combine(size_t n, double a, const double *x, double b, const double *y,
+                              double *restrict out) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        out[i] = a * x[i] + b * y[i];
+        out[i + 1] = a * x[i + 1] + b * y[i + 1];
+        out[i + 2] = a * x[i + 2] + b * y[i + 2];
+        out[i + 3] = a * x[i + 3] + b * y[i + 3];
+    }
+    for (; i < n; i++) {
+        out[i] = a * x[i] + b * y[i];
+    }
+}
+
 /* The same with out = M in. */
 static inline void sp_rows_multiply(int m, int n, int d, const double *M, const double *in,
                                     double *out) {
+    if (n == 2) {
+        for (int i = 0; i < m; i++) {
+            sp_combine((size_t)d, M[i], in, M[i + m], in + d, out + (size_t)d * i);
+        }
+        return;
+    }
     memset(out, 0, (size_t)m * d * sizeof(double));
     sp_rows_add(m, n, d, 1.0, M, in, out);
 }
