@@ -257,3 +257,7 @@ simulate_raters <- function(seed, dyads = 12L, sessions = 9L) {
   data$q[stats::runif(nrow(data)) < .2] <- NA
   data
 }
+
+# Ratings and an outcome to run things on whose values do not matter: 24 dyads of up to 14 sessions
+# with gaps, drop-outs and therapists.
+drawn_sample <- function() generate_dyads("study1", dyads = 24, therapists = 8, seed = 24)

@@ -2,6 +2,8 @@
 
 formula <- wai_patient + wai_therapist ~ session | patient
 
+rated <- drawn_sample()
+
 scores_of <- function(formula, data, ...) suppressMessages(convergence(formula, data, ...))
 
 ratings <- data.frame(
@@ -19,25 +21,25 @@ numbers <- function(scores) {
 # ---- Ids, order and forms -----------------------------------------------------------------------
 
 test_that("ids of any type give the same scores and keep their type", {
-  expected <- scores_of(formula, study1)
-  expect_identical(expected$patient, factor(levels(study1$patient)))
-  code <- as.integer(study1$patient)
+  expected <- scores_of(formula, rated)
+  expect_identical(expected$patient, factor(levels(rated$patient)))
+  code <- as.integer(rated$patient)
   ids <- list(
-    integer = code, double = code + 0.5, character = as.character(study1$patient),
+    integer = code, double = code + 0.5, character = as.character(rated$patient),
     date = as.Date("2024-01-01") + code, negative = code - 200, large = code * 1e5
   )
   for (name in names(ids)) {
-    data <- study1
+    data <- rated
     data$patient <- ids[[name]]
     scores <- scores_of(formula, data)
     expect_identical(scores$patient, sort(unique(ids[[name]])), info = name)
     expect_identical(numbers(scores), numbers(expected), info = name)
   }
   # Levels in another order, and one that nobody has.
-  data <- study1
-  data$patient <- factor(data$patient, levels = c("nobody", rev(levels(study1$patient))))
+  data <- rated
+  data$patient <- factor(data$patient, levels = c("nobody", rev(levels(rated$patient))))
   scores <- scores_of(formula, data)
-  expect_identical(as.character(scores$patient), rev(levels(study1$patient)))
+  expect_identical(as.character(scores$patient), rev(levels(rated$patient)))
   expect_identical(levels(scores$patient), levels(data$patient))
   expect_equal(scores$convergence, rev(expected$convergence))
 })
@@ -47,19 +49,19 @@ labelled <- function(x) {
 }
 
 test_that("ids with value labels, as SPSS files have them, work", {
-  data <- study1
+  data <- rated
   data$patient <- labelled(as.integer(data$patient))
   scores <- scores_of(formula, data)
   # The class has no methods here, or vctrs' own, as haven is not loaded.
   expect_identical(as.integer(unclass(scores$patient)), seq_len(nrow(scores)))
-  expect_identical(numbers(scores), numbers(scores_of(formula, study1)))
+  expect_identical(numbers(scores), numbers(scores_of(formula, rated)))
 })
 
 test_that("rows may come in any order", {
-  expected <- scores_of(formula, study1)
+  expected <- scores_of(formula, rated)
   set.seed(2)
-  for (ids in list(study1$patient, as.character(study1$patient), as.integer(study1$patient))) {
-    data <- study1
+  for (ids in list(rated$patient, as.character(rated$patient), as.integer(rated$patient))) {
+    data <- rated
     data$patient <- ids
     shuffled <- data[sample(nrow(data)), ]
     expect_identical(numbers(scores_of(formula, shuffled)), numbers(expected))
@@ -67,8 +69,8 @@ test_that("rows may come in any order", {
 })
 
 test_that("ids that repeat across clusters are told apart", {
-  expected <- scores_of(formula, study1)
-  data <- study1
+  expected <- scores_of(formula, rated)
+  data <- rated
   key <- unique(data[c("therapist", "patient")])
   within <- stats::ave(seq_len(nrow(key)), key$therapist, FUN = seq_along)
   data$number <- within[match(data$patient, key$patient)]
@@ -87,61 +89,61 @@ test_that("ids that repeat across clusters are told apart", {
   same <- match(key$patient[place], expected$patient)
   expect_equal(scores$convergence, expected$convergence[same])
   # The same dyads, whichever is named.
-  nested <- scores_of(wai_patient + wai_therapist ~ session | therapist/patient, study1)
+  nested <- scores_of(wai_patient + wai_therapist ~ session | therapist/patient, rated)
   expect_equal(
     nested$convergence, expected$convergence[match(nested$patient, expected$patient)]
   )
 })
 
 test_that("the formula may be written in several ways", {
-  expected <- scores_of(formula, study1)
+  expected <- scores_of(formula, rated)
   forms <- list(
     cbind(wai_patient, wai_therapist) ~ session | patient,
     (wai_patient + wai_therapist) ~ (session | patient),
     wai_patient + wai_therapist ~ (session) | (patient)
   )
   for (form in forms) {
-    expect_identical(numbers(scores_of(form, study1)), numbers(expected))
+    expect_identical(numbers(scores_of(form, rated)), numbers(expected))
   }
   first <- 1
-  shifted <- scores_of(log(wai_patient) + wai_therapist ~ I(session - first) | patient, study1)
+  shifted <- scores_of(log(wai_patient) + wai_therapist ~ I(session - first) | patient, rated)
   expect_identical(attr(shifted, "raters"), c("log(wai_patient)", "wai_therapist"))
   expect_identical(attr(shifted, "time"), "I(session - first)")
-  by_hand <- study1
+  by_hand <- rated
   by_hand$zero <- by_hand$session - 1
   by_hand$logged <- log(by_hand$wai_patient)
   expect_identical(
     numbers(shifted), numbers(scores_of(logged + wai_therapist ~ zero | patient, by_hand))
   )
-  named <- study1
+  named <- rated
   names(named)[names(named) == "wai_patient"] <- "WAI, patient"
   scores <- scores_of(`WAI, patient` + wai_therapist ~ session | patient, named)
   expect_true("slope_WAI, patient" %in% names(scores))
   expect_identical(numbers(scores), numbers(expected))
   # z scores come as a matrix of one column.
-  expect_no_error(scores_of(scale(wai_patient) + scale(wai_therapist) ~ session | patient, study1))
+  expect_no_error(scores_of(scale(wai_patient) + scale(wai_therapist) ~ session | patient, rated))
 })
 
 test_that("a tibble is a data frame, and the result is a plain one", {
-  data <- study1
+  data <- rated
   class(data) <- c("tbl_df", "tbl", "data.frame")
   scores <- scores_of(formula, data)
   expect_identical(class(scores), c("samepage_convergence", "data.frame"))
-  expect_identical(numbers(scores), numbers(scores_of(formula, study1)))
+  expect_identical(numbers(scores), numbers(scores_of(formula, rated)))
 })
 
 test_that("one dyad is enough", {
-  scores <- scores_of(formula, study1[study1$patient == "P03", ])
-  all <- scores_of(formula, study1)
+  scores <- scores_of(formula, rated[rated$patient == "P03", ])
+  all <- scores_of(formula, rated)
   expect_identical(scores$convergence, all$convergence[all$patient == "P03"])
-  logged <- scores_of(formula, study1[study1$patient == "P03", ], transform = "log")
+  logged <- scores_of(formula, rated[rated$patient == "P03", ], transform = "log")
   expect_identical(logged$convergence, 0)
 })
 
 # ---- What is missing is told --------------------------------------------------------------------
 
 test_that("rows without id or time and empty sessions are counted", {
-  data <- study1
+  data <- rated
   data$patient[c(5, 100)] <- NA
   data$session[c(30, 31, 32)] <- NA
   data$wai_patient[200] <- data$wai_therapist[200] <- NA
@@ -150,9 +152,9 @@ test_that("rows without id or time and empty sessions are counted", {
     class = "samepage_message_rows_dropped"
   ))
   counts <- as.list(attr(scores, "counts"))
-  expect_identical(counts$rows, nrow(study1))
+  expect_identical(counts$rows, nrow(rated))
   expect_identical(c(counts$rows_no_id, counts$rows_no_time), c(2L, 3L))
-  unrated <- is.na(study1$wai_patient) & is.na(study1$wai_therapist)
+  unrated <- is.na(rated$wai_patient) & is.na(rated$wai_therapist)
   unrated[c(5, 100, 30, 31, 32)] <- FALSE
   unrated[200] <- TRUE
   expect_identical(counts$rows_unrated, sum(unrated))

@@ -19,9 +19,9 @@ test_that("scores equal lm() per couple on the couples data", {
   }
 })
 
-test_that("scores equal lm() per dyad on study1 with a third of the ratings taken out", {
+test_that("scores equal lm() per dyad where a third of the ratings is taken out", {
   set.seed(34)
-  data <- study1
+  data <- drawn_sample()
   data$wai_patient[stats::runif(nrow(data)) < .3] <- NA
   data$wai_therapist[stats::runif(nrow(data)) < .4] <- NA
   data <- data[stats::runif(nrow(data)) < .8, ]
@@ -323,14 +323,15 @@ test_that("own error variances of 0 say nothing on reliability", {
 })
 
 test_that("scores without any residual have no reliability, and say so", {
-  two <- study1[study1$session <= 2, ]
+  rated <- drawn_sample()
+  two <- rated[rated$session <= 2, ]
   formula <- wai_patient + wai_therapist ~ session | patient
   for (definition in definitions_all) {
     scores <- suppressMessages(convergence(formula, two, definition))
     expect_identical(reliability(scores), c(convergence = NA_real_))
     expect_output(print(scores), "cannot be estimated")
   }
-  one <- suppressMessages(convergence(formula, study1[study1$patient == "P01", ], "signed"))
+  one <- suppressMessages(convergence(formula, rated[rated$patient == "P01", ], "signed"))
   expect_identical(reliability(one), c(convergence = NA_real_))
 })
 

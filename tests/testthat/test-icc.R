@@ -48,7 +48,7 @@ test_that("errors are those of numerical differentiation, ends those of the logi
 })
 
 test_that("the average over rows is the mean of z'Gz", {
-  fit <- lmm(bdi ~ session + (session | patient), data = study1)
+  fit <- lmm(bdi ~ session + (session | patient), data = drawn_sample())
   z <- cbind(1, stats::model.frame(fit)$session)
   between <- mean(rowSums((z %*% component(fit, "covariances")[[1]]) * z))
   table <- icc(fit, at = "average")

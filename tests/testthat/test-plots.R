@@ -1,3 +1,5 @@
+rated <- drawn_sample()
+
 # Pictures are drawn to nowhere: what is tested is what they return and refuse.
 with_device <- function(code) {
   grDevices::pdf(NULL)
@@ -29,21 +31,21 @@ test_that("the means over time are those of the ratings at each session", {
 test_that("time and ratings may be calls, and graphical parameters reach the picture", {
   means <- with_device(
     plot_ratings(
-      wai_patient + wai_therapist ~ I(session - 1) | patient, study1,
+      wai_patient + wai_therapist ~ I(session - 1) | patient, rated,
       level = .9, main = "Alliance", ylim = c(1, 7)
     )
   )
   expect_equal(range(means$time), c(0, 13))
-  at <- study1$session == 1
-  expect_equal(means$mean[1], mean(study1$wai_patient[at], na.rm = TRUE))
-  interval <- stats::t.test(study1$wai_patient[at], conf.level = .9)$conf.int
+  at <- rated$session == 1
+  expect_equal(means$mean[1], mean(rated$wai_patient[at], na.rm = TRUE))
+  interval <- stats::t.test(rated$wai_patient[at], conf.level = .9)$conf.int
   expect_equal(c(means$conf.low[1], means$conf.high[1]), as.vector(interval))
 })
 
 test_that("the curves are least squares in time and in log time", {
-  drawn <- with_device(plot_courses(bdi ~ session | patient, study1, dyads = c("P02", "P07")))
+  drawn <- with_device(plot_courses(bdi ~ session | patient, rated, dyads = c("P02", "P07")))
   expect_equal(unique(drawn$dyad), c("P02", "P07"))
-  own <- study1[study1$patient == "P07" & !is.na(study1$bdi), ]
+  own <- rated[rated$patient == "P07" & !is.na(rated$bdi), ]
   shown <- drawn[drawn$dyad == "P07", ]
   expect_equal(shown$outcome, own$bdi)
   expect_equal(shown$linear, unname(stats::fitted(stats::lm(bdi ~ session, own))))
@@ -51,12 +53,12 @@ test_that("the curves are least squares in time and in log time", {
 })
 
 test_that("of many dyads the extreme slopes are shown, and equal steps between", {
-  drawn <- with_device(plot_courses(bdi ~ session | patient, study1, dyads = 5))
-  slopes <- vapply(split(study1, study1$patient), function(own) {
+  drawn <- with_device(plot_courses(bdi ~ session | patient, rated, dyads = 5))
+  slopes <- vapply(split(rated, rated$patient), function(own) {
     stats::coef(stats::lm(bdi ~ session, own))[["session"]]
   }, 1)
   shown <- unique(drawn$dyad)
-  expect_equal(shown, names(sort(slopes))[c(1, 25, 48, 72, 96)], ignore_attr = TRUE)
+  expect_equal(shown, names(sort(slopes))[c(1, 7, 12, 18, 24)], ignore_attr = TRUE)
 })
 
 test_that("a dyad with one session is drawn without a curve", {
@@ -70,14 +72,14 @@ test_that("what cannot be drawn is refused with a class", {
   wrong <- function(code, class) {
     expect_error(with_device(code), class = paste0("samepage_error_", class))
   }
-  wrong(plot_ratings(wai_patient ~ session | patient, study1), "formula")
-  wrong(plot_ratings(wai_patient + wai ~ session | patient, study1), "column")
+  wrong(plot_ratings(wai_patient ~ session | patient, rated), "formula")
+  wrong(plot_ratings(wai_patient + wai ~ session | patient, rated), "column")
   wrong(plot_ratings(wai_patient + wai_therapist ~ session | patient, 1), "data")
   both <- wai_patient + wai_therapist ~ session | patient
-  wrong(plot_ratings(both, study1, level = 95), "argument")
-  wrong(plot_courses(bdi ~ session, study1), "formula")
-  wrong(plot_courses(bdi ~ session | patient, study1[0, ]), "data")
-  wrong(plot_courses(bdi ~ session | patient, study1, dyads = "P999"), "argument")
-  wrong(plot_courses(bdi ~ session | patient, study1, curves = "cubic"), "argument")
-  wrong(plot_courses(bdi ~ session | patient, transform(study1, bdi = NA)), "rows")
+  wrong(plot_ratings(both, rated, level = 95), "argument")
+  wrong(plot_courses(bdi ~ session, rated), "formula")
+  wrong(plot_courses(bdi ~ session | patient, rated[0, ]), "data")
+  wrong(plot_courses(bdi ~ session | patient, rated, dyads = "P999"), "argument")
+  wrong(plot_courses(bdi ~ session | patient, rated, curves = "cubic"), "argument")
+  wrong(plot_courses(bdi ~ session | patient, transform(rated, bdi = NA)), "rows")
 })

@@ -83,13 +83,14 @@ test_that("statistics and naive p are those of lmerTest's ranova", {
 })
 
 test_that("each test is that of the two fits", {
-  fit <- lmm(bdi ~ session + (session | patient) + (1 | therapist), data = study1, method = "ML")
+  data <- drawn_sample()
+  fit <- lmm(bdi ~ session + (session | patient) + (1 | therapist), data = data, method = "ML")
   tests <- test_random(fit)
   expect_identical(
     row.names(tests), c("session in (session | patient)", "(1 | therapist)")
   )
-  no_slope <- lmm(bdi ~ session + (1 | patient) + (1 | therapist), data = study1, method = "ML")
-  no_therapist <- lmm(bdi ~ session + (session | patient), data = study1, method = "ML")
+  no_slope <- lmm(bdi ~ session + (1 | patient) + (1 | therapist), data = data, method = "ML")
+  no_therapist <- lmm(bdi ~ session + (session | patient), data = data, method = "ML")
   expect_equal(tests$m2ll, c(objective(no_slope), objective(no_therapist)), tolerance = 1e-10)
   expect_equal(tests$df, c(2, 1))
   expect_identical(tests$term, c("session", "(1 | therapist)"))
