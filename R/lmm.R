@@ -129,18 +129,23 @@ new_lmm <- function(call, spec, method, df, information, control, frame, design,
 # The fit with another solution. What inference needs of it is computed when first asked for:
 # bootstraps and power runs never do.
 with_core <- function(fit, core) {
-  fit$core <- core
-  fit$inference <- new.env(FALSE, emptyenv())
-  fit
+  with_parts(fit, core = core, inference = new.env(FALSE, emptyenv()))
 }
 
 # The same model with another response and its solution.
 with_response <- function(fit, y, core) {
-  frame <- unclass(fit$frame)
+  frame <- unclass(.subset2(fit, "frame"))
   frame[[1L]] <- y
   class(frame) <- "data.frame"
-  fit$frame <- frame
-  with_core(fit, core)
+  with_parts(fit, frame = frame, core = core, inference = new.env(FALSE, emptyenv()))
+}
+
+with_parts <- function(fit, ...) {
+  parts <- list(...)
+  fit <- unclass(fit)
+  fit[names(parts)] <- parts
+  class(fit) <- "samepage_lmm"
+  fit
 }
 
 check_data <- function(data, name = "data") {

@@ -203,9 +203,11 @@ check_new_response <- function(fit, y) {
   if (is.data.frame(y) && length(y) == 1L) {
     y <- y[[1L]]
   }
-  omitted <- component(fit, "na_action")
-  if (length(y) == n + length(omitted) && length(omitted)) {
-    y <- y[-omitted]
+  if (length(y) != n) {
+    omitted <- component(fit, "na_action")
+    if (length(omitted) && length(y) == n + length(omitted)) {
+      y <- y[-omitted]
+    }
   }
   if (!is.numeric(y) || length(y) != n) {
     stop_samepage("response", c(
@@ -222,7 +224,7 @@ check_new_response <- function(fit, y) {
       i = "For other rows, fit the model again with lmm()."
     ))
   }
-  if (all(y == y[1L])) {
+  if (min(y) == max(y)) {
     stop_samepage("constant_response", c(
       "`newresp` must vary.",
       x = paste0("Found the value ", y[1L], " in all ", count_of(n, "row"), ".")
