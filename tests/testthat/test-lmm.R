@@ -241,3 +241,13 @@ test_that("unusable arguments are refused", {
     class = "samepage_error_few_rows"
   )
 })
+
+test_that("an outcome that the fixed effects give exactly is refused in words", {
+  data <- as.data.frame(nlme::Orthodont)
+  for (outcome in list(quote(2 * age + 3), quote(age * pi))) {
+    formula <- stats::as.formula(call("~", call("I", outcome), quote(age + (1 | Subject))))
+    expect_error(lmm(formula, data), "to the last digit", class = "samepage_error_exact_fit")
+  }
+  data$nearly <- data$age + 1e-9 * data$distance
+  expect_identical(fit_status(lmm(nearly ~ age + (1 | Subject), data))$status, "ok")
+})
