@@ -45,8 +45,12 @@ part_by_lme4_name <- function(object, name, ...) {
       vapply(component(object, "blocks"), function(block) block$group, character(1))
     ),
     theta = relative_factors(object),
+    lower = ifelse(is.na(factor_elements(object)$var2), 0, -Inf),
     stop_samepage("argument", c(
-      "getME() of an lmm() fit has X, Z, y, beta, fixef, theta, sigma, n, p, offset, flist, cnms.",
+      paste0(
+        "getME() of an lmm() fit has X, Z, y, beta, fixef, theta, lower, sigma, n, p, offset, flist, ",
+        "cnms."
+      ),
       x = paste0("Not one of them: ", some_of(name), ".")
     ))
   )
@@ -77,11 +81,16 @@ units_matrix <- function(fit) {
   }))
 }
 
+factor_elements <- function(fit) {
+  table <- component(fit, "parameter_table")
+  table[-nrow(table), ]
+}
+
 # Lower triangular factors of the covariance matrices relative to the residual
 # variance, column by column. A zero pivot leaves a zero column.
 relative_factors <- function(fit) {
   residual <- component(fit, "residual_variance")
-  unlist(lapply(component(fit, "covariances"), function(covariance) {
+  factors <- unlist(lapply(component(fit, "covariances"), function(covariance) {
     left <- covariance / residual
     factor <- 0 * left
     for (j in seq_len(nrow(left))) {
@@ -93,4 +102,7 @@ relative_factors <- function(fit) {
     }
     factor[lower.tri(factor, diag = TRUE)]
   }))
+  table <- factor_elements(fit)
+  row <- ifelse(is.na(table$var2), "", paste0(table$var2, "."))
+  stats::setNames(factors, paste0(table$name, ".", row, table$var1))
 }

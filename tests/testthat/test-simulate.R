@@ -135,6 +135,8 @@ test_that("lme4's own generics work on a fit, and ours on lme4's", {
   }
   expect_equal(lme4::getME(fit, "Z"), as.matrix(lme4::getME(peer, "Z")), ignore_attr = TRUE)
   theta <- lme4::getME(fit, "theta")
-  expect_equal(theta, lme4::getME(peer, "theta"), tolerance = 1e-2, ignore_attr = TRUE)
+  expect_equal(theta, lme4::getME(peer, "theta"), tolerance = 1e-2)
+  expect_identical(lme4::getME(fit, "lower"), unname(lme4::getME(peer, "lower")))
+  expect_identical(lme4::isSingular(fit), lme4::isSingular(peer))
   expect_error(lme4::getME(fit, "Lambda"), "Lambda", class = "samepage_error_argument")
 })
