@@ -96,6 +96,29 @@ deviance.samepage_lmm <- function(object, ...) {
   component(object, "criterion")
 }
 
+#' Degrees of freedom and AIC, for dropping terms
+#'
+#' What [stats::drop1()] asks for. A fit by REML is fitted again by maximum likelihood first, since
+#' restricted likelihoods of different fixed parts are not comparable.
+#'
+#' @param fit A fit of [lmm()].
+#' @param scale Not used.
+#' @param k The penalty per parameter.
+#' @param ... Not used; unknown arguments are an error.
+#' @returns Number of parameters, covariance parameters included, and AIC by R's definition.
+#' @family fit criteria
+#' @examples
+#' fit <- lmm(distance ~ age * Sex + (1 | Subject), data = nlme::Orthodont)
+#' drop1(fit, test = "Chisq")
+#' @importFrom stats extractAIC
+#' @export
+extractAIC.samepage_lmm <- function(fit, scale = 0, k = 2, ...) {
+  check_no_dots(...)
+  likelihood <- stats::logLik(refit_by(fit, FALSE))
+  df <- attr(likelihood, "df")
+  c(df, -2 * as.numeric(likelihood) + k * df)
+}
+
 #' The criterion at given parameters
 #'
 #' The function that [lmm()] minimises, at any values of the covariance

@@ -117,6 +117,8 @@ combine_df <- function(df) {
 #' @param object A fit of [lmm()].
 #' @param adjusted Whether to return Kenward and Roger's adjusted covariance
 #'   matrix. Default: when the fit's `df` is `"kenward-roger"`.
+#' @param complete Whether columns that were left out as combinations of earlier
+#'   ones stand in the answer as NA, as for [stats::vcov()].
 #' @param ... Not used; unknown arguments are an error.
 #' @returns A matrix named by the fixed effects in the fit, in squared units of the
 #'   outcome (per units of the two columns).
@@ -125,14 +127,23 @@ combine_df <- function(df) {
 #' fit <- lmm(distance ~ age + (age | Subject), data = nlme::Orthodont)
 #' vcov(fit)
 #' @export
-vcov.samepage_lmm <- function(object, adjusted = component(object, "df") == "kenward-roger", ...) {
+vcov.samepage_lmm <- function(object, adjusted = component(object, "df") == "kenward-roger",
+                              complete = FALSE, ...) {
   check_no_dots(...)
-  if (!check_flag(adjusted, "adjusted")) {
-    return(component(object, "vcov"))
+  if (check_flag(adjusted, "adjusted")) {
+    check_reml(component(object, "method"))
+    object$df <- "kenward-roger"
+    vcov <- test_vcov(object)
+  } else {
+    vcov <- component(object, "vcov")
   }
-  check_reml(component(object, "method"))
-  object$df <- "kenward-roger"
-  test_vcov(object)
+  if (check_flag(complete, "complete")) {
+    names <- component(object, "x_names")
+    all <- matrix(NA_real_, length(names), length(names), dimnames = list(names, names))
+    all[rownames(vcov), colnames(vcov)] <- vcov
+    vcov <- all
+  }
+  vcov
 }
 
 check_reml <- function(method, call = rlang::caller_env()) {

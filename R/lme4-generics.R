@@ -48,8 +48,8 @@ part_by_lme4_name <- function(object, name, ...) {
     lower = ifelse(is.na(factor_elements(object)$var2), 0, -Inf),
     stop_samepage("argument", c(
       paste0(
-        "getME() of an lmm() fit has X, Z, y, beta, fixef, theta, lower, sigma, n, p, offset, flist, ",
-        "cnms."
+        "getME() of an lmm() fit has X, Z, y, beta, fixef, theta, lower, sigma, n, p, offset, ",
+        "flist, cnms."
       ),
       x = paste0("Not one of them: ", some_of(name), ".")
     ))

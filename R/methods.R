@@ -142,6 +142,7 @@ ordered_units <- function(fit, grouping) {
 #'
 #' @param object,x,formula A fit of class `samepage_lmm`.
 #' @param fixed.only Whether the random-effects terms are left out.
+#' @param env,use.fallback Not used: [stats::as.formula()] and [stats::drop1()] pass them.
 #' @param type "fixed" for the fixed-effects columns in the fit, "random" for the
 #'   distinct columns of the random-effects terms (one column per effect, not one
 #'   per unit).
@@ -168,7 +169,7 @@ NULL
 #' @rdname samepage_lmm-parts
 #' @importFrom stats nobs
 #' @export
-nobs.samepage_lmm <- function(object, ...) {
+nobs.samepage_lmm <- function(object, use.fallback = FALSE, ...) {
   check_no_dots(...)
   component(object, "n")
 }
@@ -190,7 +191,7 @@ df.residual.samepage_lmm <- function(object, ...) {
 
 #' @rdname samepage_lmm-parts
 #' @export
-formula.samepage_lmm <- function(x, fixed.only = FALSE, ...) {
+formula.samepage_lmm <- function(x, fixed.only = FALSE, env = NULL, ...) {
   check_no_dots(...)
   formula <- component(x, "formula")
   if (check_flag(fixed.only, "fixed.only")) parse_mixed_formula(formula)$fixed else formula

@@ -166,3 +166,14 @@ test_that("on a boundary the gradient is that along it, which the optimiser take
   expect_identical(fit_status(fit)$status, "boundary")
   expect_lt(fit_status(fit)$gradient, 1e-3)
 })
+
+test_that("terms are dropped as lme4 drops them, by maximum likelihood", {
+  skip_if_not_installed("lme4")
+  data <- as.data.frame(nlme::Orthodont)
+  formula <- distance ~ age + Sex + (1 | Subject)
+  ours <- drop1(lmm(formula, data), test = "Chisq")
+  theirs <- drop1(lme4::lmer(formula, data), test = "Chisq")
+  expect_identical(row.names(ours), row.names(theirs))
+  expect_equal(ours$AIC, theirs$AIC, tolerance = tol$criterion)
+  expect_equal(ours[["Pr(>Chi)"]], theirs[["Pr(Chi)"]], tolerance = tol$estimate)
+})

@@ -178,3 +178,15 @@ test_that("bad contrasts are refused in words", {
   expect_error(summary(fit, levl = 0.9), "levl", class = "samepage_error_argument")
   expect_error(summary(fit, level = 95), "between 0 and 1", class = "samepage_error_argument")
 })
+
+test_that("vcov() has a place for columns left out when asked, as lm()'s", {
+  data <- as.data.frame(nlme::Orthodont)
+  data$months <- 12 * data$age
+  fit <- suppressMessages(lmm(distance ~ age + months + Sex + (1 | Subject), data))
+  names <- names(coef(lm(distance ~ age + months + Sex, data)))
+  full <- vcov(fit, complete = TRUE)
+  expect_identical(dimnames(full), list(names, names))
+  expect_true(all(is.na(full["months", ])))
+  expect_identical(full[-3L, -3L], vcov(fit))
+  expect_identical(vcov(fit, complete = FALSE), vcov(fit))
+})
