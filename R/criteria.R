@@ -202,8 +202,8 @@ check_parameters <- function(fit, par, call = rlang::caller_env()) {
 #'   `term`, `size` of its covariance matrix, `rank` reached, `boundary`: what lies
 #'   on a boundary, in words, or `""`), `reason` (why a fit failed, in words, or
 #'   `""`), `gradient` (the largest derivative of the criterion in any direction that the
-#'   boundary leaves, per standard error), `iterations` and `path`: in a sentence, how the equations were
-#'   solved. It prints as a sentence.
+#'   boundary leaves, per standard error), `iterations` and `path`: in a sentence, how the
+#'   equations were solved. It prints as a sentence.
 #' @family fit criteria
 #' @examples
 #' fit <- lmm(distance ~ I(age - 11) + (I(age - 11) | Subject), data = nlme::Orthodont)
