@@ -28,7 +28,7 @@
 #' lmm_control()$rank_tolerance
 #' @export
 lmm_control <- function(rank_tolerance = 1e-7, fall_tolerance = 1e-10, max_iterations = 1000L,
-                        zero_tolerance = 1e-10, few_units = 12L, largest_effect = 1e10,
+                        zero_tolerance = 1e-10, few_units = 12L, largest_effect = 1e12,
                         largest_inflation = 1e4) {
   control <- list(
     rank_tolerance = rank_tolerance, fall_tolerance = fall_tolerance,

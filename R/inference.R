@@ -34,7 +34,9 @@ contrast_df <- function(fit, contrasts = NULL, covariance = parameter_covariance
     gradient <- colSums(aperm(product * as.vector(contrasts), c(2L, 1L, 3L)))
     dim(gradient) <- c(m, k)
   }
-  2 * variance^2 / rowSums((gradient %*% covariance) * gradient)
+  df <- 2 * variance^2 / rowSums((gradient %*% covariance) * gradient)
+  # A covariance of the parameters that is none (a failed fit's) gives no degrees of freedom.
+  replace(df, is.na(df) | df < 0, NA_real_)
 }
 
 # Estimate, Std. Error, df, t value, Pr(>|t|) of every coefficient kept.

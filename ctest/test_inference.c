@@ -332,7 +332,7 @@ static void face(void) {
     }
     reduced_case c;
     reduced_init(&m, &c);
-    const sp_control control = {1e-12, 1e-10, 200, 0, 1e10};
+    const sp_control control = {1e-12, 1e-10, 200, 0, 1e12};
     double G[5], factors[8];
     int rank[2], redundant[5];
     sp_optimum optimum;

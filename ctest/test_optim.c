@@ -4,7 +4,7 @@
 #include "optim.h"
 #include "reduced.h"
 
-static const sp_control usual = {1e-10, 1e-10, 200, 12, 1e10};
+static const sp_control usual = {1e-10, 1e-10, 200, 12, 1e12};
 static const int column_0[1] = {0}, column_1[1] = {1}, columns_01[2] = {0, 1},
                  columns_012[3] = {0, 1, 2};
 

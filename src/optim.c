@@ -786,8 +786,14 @@ static sp_status find_lowest(search *o, int warm, double *factors, sp_optimum *o
         int groups = o->data->n_nodes[o->blocks->level[b]];
         fewest = groups < fewest ? groups : fewest;
     }
-    int n_starts = fewest <= o->control->few_units ? 4 + 2 * (int)sizes : !warm;
-    for (int start = warm ? -1 : 0; start < n_starts; start++) {
+    int all_starts = 4 + 2 * (int)sizes, n_starts = !warm;
+    if (fewest <= o->control->few_units) {
+        n_starts = all_starts;
+    }
+    for (int start = warm ? -1 : 0; start < all_starts; start++) {
+        if (start >= n_starts && isfinite(optimum->criterion)) {
+            break;
+        }
         sp_reason reason = SP_REASON_NONE;
         double predicted = 0.0;
         o->iterations = 0;

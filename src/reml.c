@@ -379,6 +379,45 @@ static void add_cells(const sp_reduced *data, const sp_model *model, sp_reml_wor
     }
 }
 
+/* N = F G (I + L'L G)^-1 F' (q x q), L and F q x ql. With the root of G known this is a
+ * cross-product and has its digits however large G is. L is overwritten; scratch: 3 ql x max(q,
+ * ql). */
+static sp_status node_gain(int q, int ql, double *L, const double *F, const double *G,
+                           const double *root, double *scratch, double *N) {
+    size_t size = (size_t)(q > ql ? q : ql) * ql;
+    double *X = scratch, *Y = X + size, *M = Y + size;
+    if (root) {
+        double *B = Y, *Ci = M; /* B = root'L' */
+        for (int j = 0; j < ql; j++) {
+            for (int i = 0; i < ql; i++) {
+                X[j + (size_t)ql * i] = root[i + (size_t)ql * j];
+            }
+        }
+        sp_multiply_nt(ql, ql, q, X, L, B);
+        factor_sum(ql, q, 1.0, B, Ci);
+        sp_invert_lower(ql, Ci);
+        sp_multiply_nt(ql, ql, ql, root, Ci, X);
+        sp_multiply(q, ql, ql, F, X, L);
+        sp_multiply_nt(q, ql, q, L, L, N);
+        return SP_OK;
+    }
+    sp_multiply_nt(ql, ql, q, G, L, Y);
+    sp_multiply(ql, q, ql, Y, L, M);
+    for (int i = 0; i < ql; i++) {
+        M[i + (size_t)ql * i] += 1.0;
+    }
+    memcpy(X, G, (size_t)ql * ql * sizeof(double));
+    double log_det;
+    int sign;
+    if (sp_solve(ql, ql, M, X, &log_det, &sign)) {
+        return SP_SINGULAR;
+    }
+    sp_symmetrise(ql, X);
+    sp_multiply(q, ql, ql, F, X, L);
+    sp_multiply_nt(q, ql, q, L, F, N);
+    return SP_OK;
+}
+
 /* One node, now a unit with the factor Rn and the rows an: Cn = inverse Cholesky factor of
  * I + Rn F G F'Rn', and, for the derivatives, J = Rn'Rn, N = F G (I + J G)^-1 F',
  * K = J - J N J, h = Rn'an. */
@@ -392,7 +431,7 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
     double *J = work->J + qq * node, *N = work->N + qq * node, *K = work->K + qq * node;
     double *h = work->h + qd * node;
     size_t mm = sp_widest(model) * sp_widest(model);
-    double *L = work->small, *LG = L + mm, *M = LG + mm, *X = M + mm, *CR = X + mm;
+    double *L = work->small, *scratch = L + mm, *CR = L + 4 * mm;
     double *rows = CR + mm, *along = rows + qd;
 
     double log_det;
@@ -411,20 +450,9 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
             sp_axpy((size_t)d, Rn[j + (size_t)q * i], an + (size_t)d * j, h + (size_t)d * i);
         }
     }
-    /* M = I + G L'L, so that M^-1 G = G (I + L'L G)^-1 is what sp_solve returns. */
-    sp_multiply_nt(ql, ql, q, G, L, LG);
-    sp_multiply(ql, q, ql, LG, L, M);
-    for (int i = 0; i < ql; i++) {
-        M[i + (size_t)ql * i] += 1.0;
-    }
-    memcpy(X, G, (size_t)ql * ql * sizeof(double));
-    int sign;
-    if (sp_solve(ql, ql, M, X, &log_det, &sign)) {
+    if (node_gain(q, ql, L, F, G, point->root[level], scratch, N)) {
         return SP_SINGULAR;
     }
-    sp_symmetrise(ql, X);
-    sp_multiply(q, ql, ql, F, X, L);
-    sp_multiply_nt(q, ql, q, L, F, N);
 
     if (level + 1 < data->n_levels) {
         size_t up =

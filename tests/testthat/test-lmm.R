@@ -120,6 +120,24 @@ test_that("random effects that dwarf the residuals cost no digits", {
   }
 })
 
+test_that("inference works where a second level dwarfs the residuals", {
+  set.seed(21)
+  data <- expand.grid(session = 0:4, dyad = 1:4, therapist = 1:15)
+  effect <- matrix(rnorm(30), 15)
+  y <- rnorm(300) + rnorm(60)[interaction(data$dyad, data$therapist)]
+  for (size in 10^c(4, 7, 9)) {
+    data$y <- y + size * (effect[data$therapist, 1] + effect[data$therapist, 2] * data$session)
+    fit <- lmm(y ~ session + (session | therapist / dyad), data)
+    # With effects this large the slopes of the therapists are as good as known.
+    slopes <- vapply(split(data, data$therapist), function(own) coef(lm(y ~ session, own))[[2]], 0)
+    line <- summary(fit)$coefficients["session", ]
+    expect_equal(unname(line), unname(c(
+      mean(slopes), sd(slopes) / sqrt(15), 14, sqrt(15) * mean(slopes) / sd(slopes), line[[5]]
+    )), tolerance = 1e-6)
+    expect_true(all(abs(cov2cor(VarCorr(fit)$therapist)) <= 1 + 1e-12))
+  }
+})
+
 test_that("subset, contrasts and the order of rows do what they say", {
   orthodont <- as.data.frame(nlme::Orthodont)
   fit <- lmm(distance ~ Sex * age + (age | Subject), orthodont)
