@@ -57,10 +57,15 @@ combine_columns <- function(x, rows, by) {
 # C, or NULL where no column is mostly what others say of it.
 centring_columns <- function(reduced, blocks) {
   q <- reduced$q
-  columns <- lapply(blocks, `[[`, "columns")
   beside <- lapply(seq_len(q), function(j) {
-    together <- Reduce(intersect, Filter(function(block) j %in% block, columns))
-    together[together < j]
+    together <- NULL
+    for (block in blocks) {
+      if (j %in% block$columns) {
+        earlier <- block$columns[block$columns < j]
+        together <- if (is.null(together)) earlier else together[together %in% earlier]
+      }
+    }
+    together
   })
   if (all(lengths(beside) == 0L)) {
     return(NULL)
@@ -71,14 +76,22 @@ centring_columns <- function(reduced, blocks) {
     items <- items[, reduced$item_unit + 1L, drop = FALSE]
     items <- items * rep(sqrt(reduced$item_count), each = q^2)
   }
-  products <- array(tcrossprod(items), c(q, q, q, q))
-  squares <- Reduce(`+`, lapply(seq_len(q), function(r) products[r, , r, ]))
+  products <- tcrossprod(items)
+  squares <- matrix(0, q, q)
+  for (r in seq_len(q)) {
+    row <- seq.int(r, q^2, q)
+    squares <- squares + products[row, row]
+  }
   mostly <- vapply(seq_len(q), function(j) {
     i <- beside[[j]]
     if (length(i) == 0L || squares[j, j] == 0) {
       return(FALSE)
     }
-    share <- known_coef(squares[i, i, drop = FALSE], squares[i, j])
+    share <- if (length(i) == 1L && squares[i, i] > 0) {
+      squares[i, j] / squares[i, i]
+    } else {
+      known_coef(squares[i, i, drop = FALSE], squares[i, j])
+    }
     squares[j, j] - sum(squares[i, j] * share) < 0.01 * squares[j, j]
   }, logical(1))
   if (!any(mostly)) {
