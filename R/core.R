@@ -12,7 +12,15 @@ reduce_design <- function(design, control) {
 
 # The optimum.
 fit_reduced <- function(reduced, blocks, reml, control) {
-  .Call(C_lmm_fit, reduced, blocks, reml, control)
+  core <- .Call(C_lmm_fit, reduced, blocks, reml, control)
+  if (is.null(core)) {
+    stop_samepage("no_likelihood", c(
+      "The outcome must leave something to the residuals.",
+      x = "No starting point has a finite likelihood.",
+      i = "Do fixed and random effects give every row of the outcome exactly?"
+    ))
+  }
+  core
 }
 
 # What inference needs at the optimum, in the user's coordinates; but `dvcov` and the list `own`

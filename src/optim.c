@@ -513,6 +513,12 @@ static void factor_derivatives(search *o) {
     double *jacobian = o->x;
     const double *l = o->l;
     int r = 0;
+    /* What no unit tells of (the covariance of two arms' effects, when a unit is in one arm) has
+     * information of rounding only, which must not become a scale. */
+    double most = 0.0;
+    for (int i = 0; i < k; i++) {
+        most = fmax(most, o->fisher[i + (size_t)k * i]);
+    }
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b];
         for (int j = 0; j < n; j++) {
@@ -521,7 +527,7 @@ static void factor_derivatives(search *o) {
                 double unit = i == j ? 2.0 : 1.0;
                 jacobian[r] = unit * lambda;
                 double information = unit * unit * o->fisher[r + (size_t)k * r];
-                o->scale[r] = information > 0.0 ? sqrt(information) : 1.0;
+                o->scale[r] = sqrt(information > 1e-14 * most ? information : fmax(most, 1e-300));
             }
         }
         l += n;
@@ -616,7 +622,9 @@ static int drop_small(search *o, double *f) {
             l[j] = 0.0;
             set_point(o);
             double f_zero = evaluate(o);
-            if (!(f_zero <= *f + fmax(o->control->zero_tolerance, noise_of(o)))) {
+            /* A factor of 1e-10 leaves every digit of V as it is, whatever f's rounding says. */
+            int nothing = held < 1e-10 && isfinite(f_zero);
+            if (!nothing && !(f_zero <= *f + fmax(o->control->zero_tolerance, noise_of(o)))) {
                 l[j] = held;
                 break;
             }

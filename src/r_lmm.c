@@ -678,7 +678,8 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
                             rank, &optimum, check_interrupt, NULL));
     }
     if (optimum.reason == SP_REASON_START) {
-        Rf_error("the criterion is not finite at any starting point");
+        UNPROTECT(1);
+        return R_NilValue;
     }
     double variance_scale = units.y_scale * units.y_scale;
     double s = optimum.s * variance_scale;

@@ -269,3 +269,21 @@ test_that("an outcome that the fixed effects give exactly is refused in words", 
   data$nearly <- data$age + 1e-9 * data$distance
   expect_identical(fit_status(lmm(nearly ~ age + (1 | Subject), data))$status, "ok")
 })
+
+test_that("effects of arms that no unit shares reach the optimum of one effect per arm", {
+  # The covariance of two arms' effects is in no unit's V: any value of it is an optimum.
+  for (seed in c(2, 13, 15, 33, 43, 60)) {
+    set.seed(seed)
+    m <- 6L + seed %% 20L
+    data <- expand.grid(time = 0:4, dyad = seq_len(m))
+    data$arm <- factor(data$dyad %% 2)
+    data$y <- stats::rnorm(m, 0, 1 + seed %% 2)[data$dyad] + stats::rnorm(nrow(data))
+    formulas <- list(
+      y ~ time + (arm | dyad), y ~ time + (0 + arm | dyad), y ~ time + (arm || dyad),
+      y ~ time + (1 | dyad) + (0 + arm | dyad)
+    )
+    fits <- lapply(formulas, lmm, data = data)
+    expect_false("failed" %in% vapply(fits, function(fit) fit_status(fit)$status, ""))
+    expect_lt(diff(range(vapply(fits, objective, 0))), 1e-5)
+  }
+})
