@@ -211,8 +211,8 @@ test_that("rescaling a column of X shifts the REML criterion by 2 log of the fac
   rescaled$X[, 2] <- 10 * design$X[, 2]
   reml <- core_solution(rescaled, blocks)$criterion - core_solution(design, blocks)$criterion
   expect_equal(reml, 2 * log(10), tolerance = tol$criterion)
-  ml <- core_solution(rescaled, blocks, FALSE)$criterion - core_solution(design, blocks, FALSE)$criterion
-  expect_lt(abs(ml), 1e-8)
+  ml <- core_solution(design, blocks, FALSE)$criterion
+  expect_lt(abs(core_solution(rescaled, blocks, FALSE)$criterion - ml), 1e-8)
 })
 
 test_that("a pattern that is split is the same data", {
