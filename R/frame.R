@@ -41,14 +41,16 @@ build_frame <- function(spec, data, subset = NULL, weights = NULL, na_action = N
     frame[["(weights)"]] <- check_weights(weights, n)
   }
   rows <- row_names_of(data)
+  undecided <- NULL
   if (!is.null(subset)) {
     kept <- subset_rows(subset, n)
     frame <- lapply(frame, take_rows, kept)
     rows <- rows[kept]
     n <- length(kept)
+    undecided <- if (is.logical(subset) && anyNA(subset)) is.na(subset[kept])
   }
   frame <- structure(frame, row.names = rows, class = "data.frame")
-  frame <- drop_missing(frame, na_action)
+  frame <- drop_missing(frame, na_action, undecided)
   if (.row_names_info(frame, 2L) == 0L) {
     stop_empty(n, frame)
   }
@@ -176,9 +178,11 @@ check_weights <- function(weights, n) {
   as.double(weights)
 }
 
+# A row whose condition is missing is a row with a missing value, as for lm(): taken here, left out
+# and counted with the others.
 subset_rows <- function(subset, n) {
   if (is.logical(subset) && length(subset) == n) {
-    return(which(subset))
+    return(which(subset | is.na(subset)))
   }
   if (is.numeric(subset) && !anyNA(subset)) {
     return(seq_len(n)[subset])
@@ -207,8 +211,7 @@ is_surely_finite <- function(x) {
   is.double(x) && is.finite(sum(if (is.object(x)) unclass(x) else x))
 }
 
-drop_missing <- function(frame, na_action) {
-  missing <- NULL
+drop_missing <- function(frame, na_action, missing = NULL) {
   for (column in frame) {
     if (!is_surely_finite(column) && anyNA(column)) {
       absent <- is.na(column)

@@ -148,7 +148,7 @@ ordered_units <- function(fit, grouping) {
 #'   per unit).
 #' @param ... Not used; arguments other than those named are an error.
 #' @returns
-#' * `nobs()`: number of rows used.
+#' * `nobs()`: number of rows used; `na.action()`: the rows left out for missing values.
 #' * `sigma()`: residual standard deviation, in the outcome's units.
 #' * `df.residual()`: rows minus all estimated parameters, covariance parameters
 #'   included.
@@ -172,6 +172,14 @@ NULL
 nobs.samepage_lmm <- function(object, use.fallback = FALSE, ...) {
   check_no_dots(...)
   component(object, "n")
+}
+
+#' @rdname samepage_lmm-parts
+#' @importFrom stats na.action
+#' @export
+na.action.samepage_lmm <- function(object, ...) {
+  check_no_dots(...)
+  component(object, "na_action")
 }
 
 #' @rdname samepage_lmm-parts

@@ -142,6 +142,11 @@ test_that("subset, contrasts and the order of rows do what they say", {
   orthodont <- as.data.frame(nlme::Orthodont)
   fit <- lmm(distance ~ Sex * age + (age | Subject), orthodont)
   half <- lmm(distance ~ age + (age | Subject), orthodont, subset = Sex == "Female")
+  unknown <- orthodont
+  unknown$Sex[c(3, 70)] <- NA
+  counted <- lmm(distance ~ age + (age | Subject), unknown, subset = Sex == "Female")
+  expect_length(na.action(counted), 2L)
+  expect_identical(nobs(counted), sum(unknown$Sex == "Female", na.rm = TRUE))
   alone <- lmm(distance ~ age + (age | Subject), orthodont[orthodont$Sex == "Female", ])
   expect_equal(fixef(half), fixef(alone), tolerance = tol$algebra)
   expect_identical(nobs(half), 44L)
