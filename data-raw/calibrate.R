@@ -44,17 +44,21 @@ first_outcome <- function(sample) {
   known[!duplicated(sample$dyad[known])]
 }
 
-# Rows and columns of the three models.
+# Rows and columns of the three models. Dyads without scores, who left too early for any, are in
+# Model 1 only, and predictors are centred without them.
 designs <- function(sample, scores) {
   known <- which(!is.na(sample$outcome))
   first <- first_outcome(sample)
   later <- if (sample$rules$drop) setdiff(known, first) else known
-  initial <- sample$outcome[first]
-  centers <- colMeans(scores)
+  scored <- stats::complete.cases(scores)
+  later <- later[scored[sample$dyad[later]]]
+  initial <- rep(NA_real_, nrow(scores))
+  initial[sample$dyad[first]] <- sample$outcome[first]
+  centers <- colMeans(scores[scored, ])
   if (!sample$rules$center_discrepancy) {
     centers["early_discrepancy"] <- 0
   }
-  x <- cbind(initial = initial - mean(initial), sweep(scores, 2, centers))
+  x <- cbind(initial = initial - mean(initial[scored]), sweep(scores, 2, centers))
   by_dyad <- x[sample$dyad[later], ]
   time <- sample$time[later]
   alone <- by_dyad[, 1:2]
@@ -66,8 +70,8 @@ designs <- function(sample, scores) {
   Map(function(x, rows) {
     list(
       X = unname(x), y = sample$outcome[rows], Z = cbind(1, sample$time[rows]),
-      groups = list(sample$dyad[rows]), weights = NULL,
-      levels = list(list(n_units = max(sample$dyad))), rows = rows
+      groups = list(match(sample$dyad[rows], unique(sample$dyad[rows]))), weights = NULL,
+      levels = list(list(n_units = length(unique(sample$dyad[rows])))), rows = rows
     )
   }, columns, list(known, later, later))
 }
@@ -164,28 +168,17 @@ cell_aims <- function(published, exempt) {
   aims
 }
 
-# Intervals nearly as wide as the tolerances, with `digits` units for estimates of fixed effects.
-whole_tolerance <- function(aims, digits) {
+# Intervals of a share of what the comparison tolerates: one unit of the last digit for estimates of
+# fixed effects; else the rounding or 5 % (10 % for standard errors of random effects, 2 % for AIC).
+tolerated <- function(aims, share) {
   fixed <- aims$block == "fixed"
   estimate <- aims$kind == "estimate"
-  share <- ifelse(aims$block == "fit", 0.019, ifelse(estimate | fixed, 0.0465, 0.094))
-  aims$within <- ifelse(
-    fixed & estimate, digits * aims$digit,
-    pmax(ifelse(aims$block == "fit", 0, 0.49) * aims$digit, share * abs(aims$published))
-  )
-  aims
-}
-
-# The tolerances themselves, less 1 %: nine tenths of these intervals, which is what settle() keeps.
-full_tolerance <- function(aims) {
-  fixed <- aims$block == "fixed"
-  estimate <- aims$kind == "estimate"
-  share <- ifelse(aims$block == "fit", 0.019, ifelse(estimate | fixed, 0.05, 0.10))
+  part <- ifelse(aims$block == "fit", 0.02, ifelse(fixed | estimate, 0.05, 0.10))
   rounding <- ifelse(aims$block == "fit", 0, 0.49) * aims$digit
-  aims$within <- ifelse(
-    fixed & estimate, 0.9 * aims$digit, pmax(rounding, 0.99 * share * abs(aims$published))
-  ) / 0.9
-  aims$scale <- 0.2 * pmax(0.25 * aims$digit, 0.05 * abs(aims$published))
+  aims$within <- share * ifelse(
+    fixed & estimate, aims$digit, pmax(rounding, part * abs(aims$published))
+  )
+  aims$scale <- ifelse(aims$block == "fit", 2, aims$within / 2)
   aims
 }
 
@@ -268,8 +261,9 @@ aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
 
 # Outcomes on their grid (`per` steps to the unit): each value is taken up or down as leaves the
 # cells, to first order, nearest to where they are; then pairs of values are moved by one step each
-# as long as that brings cells nearer to their intervals.
-settle <- function(sample, aims, scores, per, step, rounds = 6, moves = 40, say = message) {
+# as long as that brings cells nearer to their intervals. Rows `fixed` stay as they are.
+settle <- function(sample, aims, scores, per, step, rounds = 6, moves = 40, say = message,
+                   fixed = integer()) {
   known <- which(!is.na(sample$outcome))
   slopes <- function(sample) {
     found <- outcome_derivatives(sample, scores, step)
@@ -305,7 +299,7 @@ settle <- function(sample, aims, scores, per, step, rounds = 6, moves = 40, say 
     direction <- rep(c(1, -1), each = length(known))
     for (move in seq_len(moves)) {
       value <- round(sample$outcome[known] * per)
-      room <- value + direction >= limits[1] & value + direction <= limits[2]
+      room <- value + direction >= limits[1] & value + direction <= limits[2] & !known %in% fixed
       single <- cost(now + both)
       single[!room] <- Inf
       first <- order(single)[1:60]

@@ -96,7 +96,7 @@ test_that("study2 returns the published table", {
   expect_equal(sum(compared$mark %in% c("apart", "absent")), 0L)
 })
 
-test_that("study1 returns the published table but for the cells its help page names", {
+test_that("study1 returns the published table", {
   scores <- suppressMessages(convergence(
     wai_patient + wai_therapist ~ session | patient, data = study1,
     per = "course", transform = "log", early_discrepancy = "log_absolute"
@@ -107,11 +107,7 @@ test_that("study1 returns the published table but for the cells its help page na
     center = c("initial", "convergence", "early_wai_patient", "early_wai_therapist", "development")
   ))
   compared <- compare_published(models, "study1")
-  apart <- compared[compared$mark %in% c("apart", "absent"), ]
-  expect_setequal(
-    paste(apart$model, apart$term, apart$statistic),
-    c("1 intercept estimate", "1 time estimate", "1 aic estimate", "3 initial std.error")
-  )
+  expect_equal(sum(compared$mark %in% c("apart", "absent")), 0L)
   significant <- c("early_wai_therapist", "development:session", "initial")
   full <- summary(models$full)$coefficients
   expect_true(all(full[significant, "Pr(>|t|)"] < 0.05))
@@ -130,11 +126,12 @@ test_that("study1's ratings rise, therapists higher first and patients last, wit
   scores <- suppressMessages(
     convergence(wai_patient + wai_therapist ~ session | patient, data = study1)
   )
-  expect_gt(stats::t.test(scores$convergence, alternative = "greater")$p.value, 0.05)
+  expect_gt(stats::t.test(scores$convergence)$p.value, 0.05)
 })
 
 test_that("study1's residuals look drawn: no two dyads alike, no autocorrelation, normal", {
-  expect_false(anyDuplicated(lapply(split(study1$bdi, study1$patient), c)) > 0)
+  forms <- split(study1[c("wai_patient", "wai_therapist", "bdi")], study1$patient)
+  expect_false(anyDuplicated(lapply(forms, as.list)) > 0)
   known <- study1[!is.na(study1$bdi), ]
   residual <- residuals(lmm(bdi ~ session + (session | patient), data = known))
   before <- unlist(tapply(residual, known$patient, function(r) c(NA, r[-length(r)])))
