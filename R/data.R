@@ -32,8 +32,8 @@
 #' Seven patients left after the first session, five with a BDI score and two
 #' without any. They have no convergence score, so that Model 1 is fitted to 94
 #' dyads, Models 2 and 3 to 89. The published line of Model 1 lies above that of
-#' Model 2 at both ends, which the same dyads could not give (see the vignette
-#' `study1`). How many such patients there were is our reading.
+#' Model 2 at both ends, which the same dyads would hardly give (see the vignette
+#' `study1`). That there were such patients, and how many, is our reading.
 #'
 #' The script that makes the data is `data-raw/study1.R` in the package's
 #' sources.
