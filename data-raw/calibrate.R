@@ -89,9 +89,10 @@ terms_of <- list(
 random_terms <- c("intercept_variance", "covariance", "slope_variance")
 
 fit_cells <- function(fit) {
+  errors <- core$infer_reduced(fit, random_line, TRUE)
   c(
-    fit$beta, sqrt(diag(fit$vcov)), fit$parameters[1:3],
-    sqrt(pmax(diag(fit$vcov_parameters)[1:3], 0)), fit$criterion + 8
+    fit$beta, sqrt(diag(errors$vcov)), fit$parameters[1:3],
+    sqrt(pmax(diag(errors$vcov_parameters)[1:3], 0)), fit$criterion + 8
   )
 }
 

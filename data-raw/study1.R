@@ -12,10 +12,10 @@
 # 4. What the models do not use is added: therapists, treatment, medication and the scores before
 #    treatment.
 #
-# Model 1's line lies above Model 2's at both ends of the course. With the same dyads Model 1 has one
-# row more of each, the first, and a value at one end tilts a line. So Model 1 seems to have had dyads
-# that the others have not. Here these are patients who left after the first session, too early for
-# a convergence score, five with high BDI scores and two without any.
+# Model 1's line lies above Model 2's at both ends of the course. With the same dyads Model 1 has
+# one row more of each, the first, and a value at one end tilts a line. So Model 1 seems to have had
+# dyads that the others have not. Here these are patients who left after the first session, too
+# early for a convergence score, five with high BDI scores and two without any.
 
 library(samepage)
 source("data-raw/calibrate.R")
