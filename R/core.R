@@ -31,14 +31,17 @@ infer_reduced <- function(core, blocks, reml) {
     .Call(C_lmm_infer, reduced, blocks, parameters, core$rank, reml)
   }
   centred <- centred_effects(core$reduced, blocks, core$parameters)
-  if (is.null(centred)) {
+  parts <- if (!is.null(centred)) infer(centred$reduced, centred$parameters)
+  if (is.null(parts)) {
     parts <- infer(core$reduced, core$parameters)
+    if (is.null(parts)) {
+      parts <- no_inference(core)
+    }
     parts$own <- c(
       parts[c("gradient", "vcov_parameters", "expected")], core[c("reduced", "parameters")]
     )
     return(parts)
   }
-  parts <- infer(centred$reduced, centred$parameters)
   parts$own <- c(
     parts[c("gradient", "vcov_parameters", "expected")], centred[c("reduced", "parameters")]
   )
@@ -54,6 +57,20 @@ infer_reduced <- function(core, blocks, reml) {
     parts$redundant <- fixed_by_boundary(blocks, core$parameters, core$rank)
   }
   parts
+}
+
+# The optimiser knows the root of each covariance matrix; from the matrices alone, when their effects
+# are too far above the residuals, nothing can be computed.
+no_inference <- function(core) {
+  p <- core$reduced$p
+  k <- length(core$parameters)
+  square <- matrix(NA_real_, k, k)
+  list(
+    beta = core$beta, vcov = matrix(NA_real_, p, p), parameters = core$parameters,
+    criterion = core$criterion, gradient = rep(NA_real_, k), observed = square,
+    expected = square, average = square, dvcov = array(NA_real_, c(p, p, k)),
+    vcov_parameters = square, redundant = rep(TRUE, k), undetermined = TRUE
+  )
 }
 
 # The criterion, its derivatives and the fixed effects at given parameters.

@@ -553,11 +553,11 @@ static const char *const result_names[] = {
     "beta",     "vcov",    "parameters", "criterion",       "gradient",  "observed",
     "expected", "average", "dvcov",      "vcov_parameters", "redundant", "undetermined"};
 
-/* A named list with the results at the given parameters; the caller protects it and fills in the
- * elements from RES_EVALUATED on. */
+/* A named list with the results at the given parameters, of no use unless the status is SP_OK; the
+ * caller protects it and fills in the elements from RES_EVALUATED on. */
 static SEXP results_list(int length, const sp_reduced *data, const sp_model *model,
                          const sp_blocks *blocks, const sp_units *units, int reml, const double *G,
-                         double s) {
+                         double s, sp_status *status) {
     int p = data->p, k = model->n_par + 1;
     SEXP out = PROTECT(Rf_allocVector(VECSXP, length));
     SEXP names = PROTECT(Rf_allocVector(STRSXP, length));
@@ -582,8 +582,8 @@ static SEXP results_list(int length, const sp_reduced *data, const sp_model *mod
                           REAL(VECTOR_ELT(out, RES_OBSERVED)),
                           REAL(VECTOR_ELT(out, RES_EXPECTED)),
                           REAL(VECTOR_ELT(out, RES_AVERAGE))};
-    stop_on(sp_results_at(data, model, blocks, units, reml, G, s,
-                          allocate(sp_results_work_size(data, model)), &results));
+    *status = sp_results_at(data, model, blocks, units, reml, G, s,
+                            allocate(sp_results_work_size(data, model)), &results);
     SET_VECTOR_ELT(out, RES_CRITERION, Rf_ScalarReal(results.criterion));
     UNPROTECT(2);
     return out;
@@ -597,8 +597,12 @@ SEXP lmm_evaluate(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP reml) {
     read_reduced(reduced, &data, &units);
     read_blocks(blocks_list, &data, &blocks, &model);
     double s, *G = read_parameters(parameters, &blocks, &model, &s);
-    return results_list(RES_EVALUATED, &data, &model, &blocks, &units, arg_flag(reml, "reml"), G,
-                        s);
+    sp_status status;
+    SEXP out = PROTECT(results_list(RES_EVALUATED, &data, &model, &blocks, &units,
+                                    arg_flag(reml, "reml"), G, s, &status));
+    stop_on(status);
+    UNPROTECT(1);
+    return out;
 }
 
 /* A double vector of the list replaced by a copy, for changing. */
@@ -714,14 +718,25 @@ SEXP lmm_infer(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP rank, SEXP 
     read_blocks(blocks_list, &data, &blocks, &model);
     double s, *G = read_parameters(parameters, &blocks, &model, &s);
     int k = model.n_par + 1;
+    for (int i = 0; i < k; i++) {
+        if (!R_FINITE(REAL(parameters)[i])) {
+            Rf_error("internal error: `parameters` must be finite");
+        }
+    }
     const int *ranks = arg_ints(rank, (size_t)blocks.n_blocks, 0, data.q, "rank");
     for (int b = 0; b < blocks.n_blocks; b++) {
         if (ranks[b] > blocks.size[b]) {
             Rf_error("internal error: `rank` must not exceed a block's size");
         }
     }
-    SEXP out = PROTECT(
-        results_list(RES_LENGTH, &data, &model, &blocks, &units, arg_flag(reml, "reml"), G, s));
+    sp_status status;
+    SEXP out = PROTECT(results_list(RES_LENGTH, &data, &model, &blocks, &units,
+                                    arg_flag(reml, "reml"), G, s, &status));
+    if (status == SP_SINGULAR || status == SP_NOT_FINITE) {
+        UNPROTECT(1);
+        return R_NilValue;
+    }
+    stop_on(status);
     put_matrix(out, RES_VCOV_PARAMETERS, k, k);
     SEXP redundant = Rf_allocVector(LGLSXP, k);
     SET_VECTOR_ELT(out, RES_REDUNDANT, redundant);
