@@ -206,6 +206,8 @@ draw_dyads <- function(panels, x, shown, columns, col, ...) {
     settings[setdiff(names(settings), names)],
     list(type = "n", xlab = "", ylab = "", axes = FALSE)
   )
+  # No ticks between sessions that are counted.
+  whole <- all(every$time == round(every$time))
   scores <- format_decimal(x$convergence[shown], score_decimals(x$convergence))
   for (i in seq_along(panels)) {
     graphics::par(mar = c(0.3, 0.3, 1.4, 0.3))
@@ -216,7 +218,11 @@ draw_dyads <- function(panels, x, shown, columns, col, ...) {
       graphics::axis(2, las = 1, col = NA, col.ticks = "grey60")
     }
     if (i + columns > length(panels)) {
-      graphics::axis(1, col = NA, col.ticks = "grey60", padj = -0.6)
+      ticks <- graphics::axTicks(1)
+      if (whole) {
+        ticks <- unique(round(ticks))
+      }
+      graphics::axis(1, ticks, col = NA, col.ticks = "grey60", padj = -0.6)
     }
     label_panel(panels[[i]]$dyad[1L], scores[i])
   }

@@ -466,6 +466,16 @@ static int asked_to_stop(search *o) {
     return o->interrupted;
 }
 
+static int has_zero(const search *o) {
+    size_t n = total_size(o->blocks);
+    for (size_t i = 0; i < n; i++) {
+        if (o->l[i] == 0.0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* At most five scoring steps, each shortened at most three times, until one would gain less than a
  * Newton step does as well; f is the criterion here. */
 static double scoring_phase(search *o, double f) {
@@ -499,7 +509,12 @@ static double scoring_phase(search *o, double f) {
             set_point(o);
             return evaluate(o);
         }
+        /* A clipped step cannot gain what its slope predicts. */
+        int enough = f - f_new < 1.0 && has_zero(o);
         f = f_new;
+        if (enough) {
+            break;
+        }
     }
     return f;
 }
