@@ -59,8 +59,8 @@ infer_reduced <- function(core, blocks, reml) {
   parts
 }
 
-# The optimiser knows the root of each covariance matrix; from the matrices alone, when their effects
-# are too far above the residuals, nothing can be computed.
+# The optimiser knows the root of each covariance matrix; from the matrices alone, when their
+# effects are too far above the residuals, nothing can be computed.
 no_inference <- function(core) {
   p <- core$reduced$p
   k <- length(core$parameters)
