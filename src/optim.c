@@ -845,13 +845,12 @@ static sp_status find_lowest(search *o, int warm, double *factors, sp_optimum *o
     return SP_OK;
 }
 
-/* G (block after block, relative to s) at the present factors, and the rank of each. Returns
- * whether any is singular. From the rows of G's own root: beside columns that are much larger on
+/* G (block after block, relative to s) at the present factors, and the rank of each. From
+ * the rows of G's own root: beside columns that are much larger on
  * the data's scale, T U l^2 U'T' would leave no digits of a small variance. */
-static int natural_matrices(search *o, double *G, int *rank) {
+static void natural_matrices(search *o, double *G, int *rank) {
     const double *T = o->T, *U = o->U, *l = o->l;
     double *root = o->held;
-    int singular = 0;
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b];
         sp_multiply(n, n, n, T, U, root);
@@ -863,13 +862,11 @@ static int natural_matrices(search *o, double *G, int *rank) {
             rank[b] += l[j] > 0.0;
         }
         sp_multiply_nt(n, n, n, root, root, G);
-        singular = singular || rank[b] < n;
         T += n * n;
         U += n * n;
         G += n * n;
         l += n;
     }
-    return singular;
 }
 
 sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
@@ -926,9 +923,9 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
     optimum->s = o.value.quadratic / degrees(&o);
     optimum->root = o.value.root;
     optimum->inflation = data->crossed ? 1.0 : sp_inflation(data, &o.reml_work, &o.value);
-    int singular = natural_matrices(&o, G, rank);
+    natural_matrices(&o, G, rank);
     optimum->fit = optimum->reason != SP_REASON_NONE ? SP_FIT_FAILED
-                   : singular                        ? SP_FIT_BOUNDARY
+                   : has_zero(&o)                    ? SP_FIT_BOUNDARY
                                                      : SP_FIT_OK;
     return SP_OK;
 }

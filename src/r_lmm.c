@@ -484,6 +484,19 @@ static void read_blocks(SEXP list, const sp_reduced *data, sp_blocks *blocks, sp
                   allocate_ints(n_par), model);
 }
 
+/* What every entry begins with. */
+typedef struct {
+    sp_reduced data;
+    sp_units units;
+    sp_blocks blocks;
+    sp_model model;
+} problem;
+
+static void read_problem(SEXP reduced, SEXP blocks, problem *out) {
+    read_reduced(reduced, &out->data, &out->units);
+    read_blocks(blocks, &out->data, &out->blocks, &out->model);
+}
+
 static size_t square_count(const sp_blocks *blocks) {
     size_t sum = 0;
     for (int b = 0; b < blocks->n_blocks; b++) {
@@ -590,15 +603,11 @@ static SEXP results_list(int length, const sp_reduced *data, const sp_model *mod
 }
 
 SEXP lmm_evaluate(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP reml) {
-    sp_reduced data;
-    sp_units units;
-    sp_blocks blocks;
-    sp_model model;
-    read_reduced(reduced, &data, &units);
-    read_blocks(blocks_list, &data, &blocks, &model);
-    double s, *G = read_parameters(parameters, &blocks, &model, &s);
+    problem in;
+    read_problem(reduced, blocks_list, &in);
+    double s, *G = read_parameters(parameters, &in.blocks, &in.model, &s);
     sp_status status;
-    SEXP out = PROTECT(results_list(RES_EVALUATED, &data, &model, &blocks, &units,
+    SEXP out = PROTECT(results_list(RES_EVALUATED, &in.data, &in.model, &in.blocks, &in.units,
                                     arg_flag(reml, "reml"), G, s, &status));
     stop_on(status);
     UNPROTECT(1);
@@ -652,40 +661,36 @@ enum {
 };
 
 SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
-    sp_reduced data;
-    sp_units units;
-    sp_blocks blocks;
-    sp_model model;
-    read_reduced(reduced, &data, &units);
-    read_blocks(blocks_list, &data, &blocks, &model);
+    problem in;
+    read_problem(reduced, blocks_list, &in);
     const sp_control control = read_control(control_list);
     const double largest_inflation =
         arg_double(list_element(control_list, "largest_inflation"), "largest_inflation");
     const int restricted = arg_flag(reml, "reml");
-    size_t squares = square_count(&blocks);
-    double *G = allocate(squares), *factors = allocate(sp_factors_size(&blocks));
-    double *memory = allocate(sp_optimise_work_size(&data, &model, &blocks));
-    int *rank = allocate_ints((size_t)blocks.n_blocks);
+    size_t squares = square_count(&in.blocks);
+    double *G = allocate(squares), *factors = allocate(sp_factors_size(&in.blocks));
+    double *memory = allocate(sp_optimise_work_size(&in.data, &in.model, &in.blocks));
+    int *rank = allocate_ints((size_t)in.blocks.n_blocks);
     sp_optimum optimum;
     PROTECT_INDEX place;
     PROTECT_WITH_INDEX(reduced, &place);
-    stop_on(sp_optimise(&data, &model, &blocks, restricted, &control, memory, 0, factors, G, rank,
-                        &optimum, check_interrupt, NULL));
+    stop_on(sp_optimise(&in.data, &in.model, &in.blocks, restricted, &control, memory, 0, factors,
+                        G, rank, &optimum, check_interrupt, NULL));
     /* Coordinates in which the optimum's fixed effects cost no digits, and on from there. */
     for (int round = 0;
          round < 3 && optimum.reason != SP_REASON_START && optimum.inflation > largest_inflation &&
          !Rf_isNull(VECTOR_ELT(reduced, RED_FREE_ROWS));
          round++) {
-        REPROTECT(reduced = rebase(reduced, &data, optimum.root), place);
-        read_reduced(reduced, &data, &units);
-        stop_on(sp_optimise(&data, &model, &blocks, restricted, &control, memory, 1, factors, G,
-                            rank, &optimum, check_interrupt, NULL));
+        REPROTECT(reduced = rebase(reduced, &in.data, optimum.root), place);
+        read_reduced(reduced, &in.data, &in.units);
+        stop_on(sp_optimise(&in.data, &in.model, &in.blocks, restricted, &control, memory, 1,
+                            factors, G, rank, &optimum, check_interrupt, NULL));
     }
     if (optimum.reason == SP_REASON_START) {
         UNPROTECT(1);
         return R_NilValue;
     }
-    double variance_scale = units.y_scale * units.y_scale;
+    double variance_scale = in.units.y_scale * in.units.y_scale;
     double s = optimum.s * variance_scale;
     for (size_t i = 0; i < squares; i++) {
         G[i] *= s;
@@ -693,15 +698,15 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     const char *names[] = {"beta", "parameters", "criterion",   "status",  "reason",
                            "rank", "iterations", "evaluations", "reduced", ""};
     SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
-    sp_beta(&data, &units, optimum.root, REAL(put_doubles(out, FIT_BETA, (size_t)data.p)));
-    matrices_to_parameters(&blocks, G, s,
-                           REAL(put_doubles(out, FIT_PARAMETERS, (size_t)model.n_par + 1)));
+    sp_beta(&in.data, &in.units, optimum.root, REAL(put_doubles(out, FIT_BETA, (size_t)in.data.p)));
+    matrices_to_parameters(&in.blocks, G, s,
+                           REAL(put_doubles(out, FIT_PARAMETERS, (size_t)in.model.n_par + 1)));
     SET_VECTOR_ELT(out, FIT_CRITERION,
-                   Rf_ScalarReal(sp_criterion(&data, &units, restricted, optimum.criterion)));
+                   Rf_ScalarReal(sp_criterion(&in.data, &in.units, restricted, optimum.criterion)));
     SET_VECTOR_ELT(out, FIT_STATUS, Rf_ScalarInteger((int)optimum.fit));
     SET_VECTOR_ELT(out, FIT_REASON, Rf_ScalarInteger((int)optimum.reason));
-    memcpy(INTEGER(put_ints(out, FIT_RANK, (size_t)blocks.n_blocks)), rank,
-           (size_t)blocks.n_blocks * sizeof(int));
+    memcpy(INTEGER(put_ints(out, FIT_RANK, (size_t)in.blocks.n_blocks)), rank,
+           (size_t)in.blocks.n_blocks * sizeof(int));
     SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(optimum.iterations));
     SET_VECTOR_ELT(out, FIT_EVALUATIONS, Rf_ScalarInteger(optimum.evaluations));
     SET_VECTOR_ELT(out, FIT_REDUCED, reduced);
@@ -710,27 +715,23 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
 }
 
 SEXP lmm_infer(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP rank, SEXP reml) {
-    sp_reduced data;
-    sp_units units;
-    sp_blocks blocks;
-    sp_model model;
-    read_reduced(reduced, &data, &units);
-    read_blocks(blocks_list, &data, &blocks, &model);
-    double s, *G = read_parameters(parameters, &blocks, &model, &s);
-    int k = model.n_par + 1;
+    problem in;
+    read_problem(reduced, blocks_list, &in);
+    double s, *G = read_parameters(parameters, &in.blocks, &in.model, &s);
+    int k = in.model.n_par + 1;
     for (int i = 0; i < k; i++) {
         if (!R_FINITE(REAL(parameters)[i])) {
             Rf_error("internal error: `parameters` must be finite");
         }
     }
-    const int *ranks = arg_ints(rank, (size_t)blocks.n_blocks, 0, data.q, "rank");
-    for (int b = 0; b < blocks.n_blocks; b++) {
-        if (ranks[b] > blocks.size[b]) {
+    const int *ranks = arg_ints(rank, (size_t)in.blocks.n_blocks, 0, in.data.q, "rank");
+    for (int b = 0; b < in.blocks.n_blocks; b++) {
+        if (ranks[b] > in.blocks.size[b]) {
             Rf_error("internal error: `rank` must not exceed a block's size");
         }
     }
     sp_status status;
-    SEXP out = PROTECT(results_list(RES_LENGTH, &data, &model, &blocks, &units,
+    SEXP out = PROTECT(results_list(RES_LENGTH, &in.data, &in.model, &in.blocks, &in.units,
                                     arg_flag(reml, "reml"), G, s, &status));
     if (status == SP_SINGULAR || status == SP_NOT_FINITE) {
         UNPROTECT(1);
@@ -741,9 +742,9 @@ SEXP lmm_infer(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP rank, SEXP 
     SEXP redundant = Rf_allocVector(LGLSXP, k);
     SET_VECTOR_ELT(out, RES_REDUNDANT, redundant);
     int undetermined =
-        sp_face_covariance(&blocks, k, G, ranks, REAL(VECTOR_ELT(out, RES_GRADIENT)),
+        sp_face_covariance(&in.blocks, k, G, ranks, REAL(VECTOR_ELT(out, RES_GRADIENT)),
                            REAL(VECTOR_ELT(out, RES_OBSERVED)),
-                           allocate(sp_face_work_size(k, (int)square_count(&blocks))),
+                           allocate(sp_face_work_size(k, (int)square_count(&in.blocks))),
                            REAL(VECTOR_ELT(out, RES_VCOV_PARAMETERS)), LOGICAL(redundant));
     SET_VECTOR_ELT(out, RES_UNDETERMINED, Rf_ScalarLogical(undetermined));
     UNPROTECT(1);
@@ -751,19 +752,15 @@ SEXP lmm_infer(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP rank, SEXP 
 }
 
 SEXP lmm_ranef(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP with_variance) {
-    sp_reduced data;
-    sp_units units;
-    sp_blocks blocks;
-    sp_model model;
-    read_reduced(reduced, &data, &units);
-    read_blocks(blocks_list, &data, &blocks, &model);
+    problem in;
+    read_problem(reduced, blocks_list, &in);
     const int variances = arg_flag(with_variance, "with_variance");
-    double s, *G = read_parameters(parameters, &blocks, &model, &s);
-    double *memory = allocate(sp_results_work_size(&data, &model));
-    SEXP out = PROTECT(Rf_allocVector(VECSXP, data.n_levels));
+    double s, *G = read_parameters(parameters, &in.blocks, &in.model, &s);
+    double *memory = allocate(sp_results_work_size(&in.data, &in.model));
+    SEXP out = PROTECT(Rf_allocVector(VECSXP, in.data.n_levels));
     const char *names[] = {"mean", "variance", ""};
-    for (int l = 0; l < data.n_levels; l++) {
-        int ql = model.dim[l], groups = data.n_nodes[l];
+    for (int l = 0; l < in.data.n_levels; l++) {
+        int ql = in.model.dim[l], groups = in.data.n_nodes[l];
         SEXP level = PROTECT(Rf_mkNamed(VECSXP, names));
         SET_VECTOR_ELT(out, l, level);
         put_matrix(level, 0, ql, groups);
@@ -772,7 +769,7 @@ SEXP lmm_ranef(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP with_varian
             SET_VECTOR_ELT(level, 1, Rf_alloc3DArray(REALSXP, ql, ql, groups));
             variance = REAL(VECTOR_ELT(level, 1));
         }
-        stop_on(sp_ranef_at(&data, &model, &blocks, &units, G, s, l, memory,
+        stop_on(sp_ranef_at(&in.data, &in.model, &in.blocks, &in.units, G, s, l, memory,
                             REAL(VECTOR_ELT(level, 0)), variance));
         UNPROTECT(1);
     }
@@ -781,23 +778,19 @@ SEXP lmm_ranef(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP with_varian
 }
 
 SEXP lmm_adjustment(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP covariance) {
-    sp_reduced data;
-    sp_units units;
-    sp_blocks blocks;
-    sp_model model;
-    read_reduced(reduced, &data, &units);
-    read_blocks(blocks_list, &data, &blocks, &model);
-    size_t k = (size_t)model.n_par + 1;
+    problem in;
+    read_problem(reduced, blocks_list, &in);
+    size_t k = (size_t)in.model.n_par + 1;
     const double *W = arg_doubles(covariance, k * k, "covariance");
     for (size_t i = 0; i < k * k; i++) {
         if (!R_FINITE(W[i])) {
             Rf_error("internal error: `covariance` must be finite");
         }
     }
-    double s, *G = read_parameters(parameters, &blocks, &model, &s);
-    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, data.p, data.p));
-    stop_on(sp_adjustment_at(&data, &model, &blocks, &units, G, s, W,
-                             allocate(sp_adjustment_work_size(&data, &model)), REAL(out)));
+    double s, *G = read_parameters(parameters, &in.blocks, &in.model, &s);
+    SEXP out = PROTECT(Rf_allocMatrix(REALSXP, in.data.p, in.data.p));
+    stop_on(sp_adjustment_at(&in.data, &in.model, &in.blocks, &in.units, G, s, W,
+                             allocate(sp_adjustment_work_size(&in.data, &in.model)), REAL(out)));
     UNPROTECT(1);
     return out;
 }
