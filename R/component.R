@@ -16,7 +16,8 @@
 #' * of the solution: `beta` and `vcov` (named), `parameters`, `criterion`,
 #'   `gradient`, `observed`, `expected`, `average`, `vcov_parameters`,
 #'   `redundant`, `dvcov`, `status` ("ok", "boundary" or "failed"), `reason`,
-#'   `block_rank`, `iterations`, `evaluations`, `reduced` (the data in small matrices);
+#'   `block_rank`, `iterations`, `evaluations`, `factors` (where another response's fit may
+#'   start), `reduced` (the data in small matrices);
 #' * made from it: `reml`, `residual_variance`, `covariances` (one named matrix
 #'   per block), `parameter_table` (one row per parameter: grp, var1, var2, as
 #'   in lme4), `n_parameters` (of covariance).
@@ -70,6 +71,7 @@ component <- function(fit, name) {
     criterion = ,
     reduced = ,
     iterations = ,
+    factors = ,
     evaluations = core[[name]],
     status = c("ok", "boundary", "failed")[core$status + 1L],
     block_rank = core$rank,
@@ -118,11 +120,11 @@ block_covariances <- function(blocks, parameters) {
   lapply(blocks, function(block) {
     q <- length(block$columns)
     covariance <- matrix(0, q, q, dimnames = list(block$names, block$names))
-    lower <- lower.tri(covariance, diag = TRUE)
-    covariance[lower] <- parameters[used + seq_len(q * (q + 1L) / 2L)]
-    used <<- used + (q * (q + 1L)) %/% 2L
-    upper <- upper.tri(covariance)
-    covariance[upper] <- t(covariance)[upper]
+    for (j in seq_len(q)) {
+      below <- j:q
+      covariance[below, j] <- covariance[j, below] <- parameters[used + seq_along(below)]
+      used <<- used + length(below)
+    }
     covariance
   })
 }
@@ -137,8 +139,14 @@ parameter_table <- function(blocks) {
   q <- lengths(names)
   k <- (q * (q + 1L)) %/% 2L
   block <- rep.int(seq_along(blocks), k)
-  column <- unlist(lapply(q, function(q) rep.int(seq_len(q), q:1)))
-  row <- unlist(lapply(q, function(q) sequence(q:1, seq_len(q))))
+  column <- row <- integer()
+  for (n in q) {
+    for (j in seq_len(n)) {
+      below <- j:n
+      column <- c(column, rep.int(j, length(below)))
+      row <- c(row, below)
+    }
+  }
   first <- (cumsum(q) - q)[block]
   names <- unlist(names)
   var2 <- names[first + row]

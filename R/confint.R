@@ -154,7 +154,7 @@ boot_intervals <- function(fit, level, nsim, seed) {
   estimates <- map_drawn_responses(fit, nsim, seed, function(y) {
     core <- fit_reduced(
       respond_reduced(component(fit, "reduced"), kept$replay, y), component(fit, "blocks"),
-      component(fit, "reml"), component(fit, "control")
+      component(fit, "reml"), component(fit, "control"), component(fit, "factors")
     )
     if (core$status == 2L) {
       return(rep(NA_real_, length(core$parameters) + length(core$beta)))

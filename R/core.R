@@ -10,9 +10,9 @@ reduce_design <- function(design, control) {
   )
 }
 
-# The optimum.
-fit_reduced <- function(reduced, blocks, reml, control) {
-  core <- .Call(C_lmm_fit, reduced, blocks, reml, control)
+# The optimum. `start`: the `factors` of a fit of another response of this design.
+fit_reduced <- function(reduced, blocks, reml, control, start = NULL) {
+  core <- .Call(C_lmm_fit, reduced, blocks, reml, control, start)
   if (is.null(core)) {
     stop_samepage("no_likelihood", c(
       "The outcome must leave something to the residuals.",

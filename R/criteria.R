@@ -214,16 +214,17 @@ fit_status <- function(fit) {
   check_fit(fit)
   blocks <- component(fit, "blocks")
   rank <- as.integer(component(fit, "block_rank"))
+  status <- component(fit, "status")
   structure(
     list(
-      status = component(fit, "status"),
+      status = status,
       terms = plain_frame(list(
         group = vapply(blocks, function(block) block$group, character(1)),
         term = vapply(blocks, function(block) paste(block$names, collapse = ", "), character(1)),
         size = vapply(blocks, function(block) length(block$columns), integer(1)),
         rank = rank,
-        boundary = if (component(fit, "status") == "boundary") {
-          mapply(boundary_phrase, blocks, component(fit, "covariances"), rank)
+        boundary = if (status == "boundary") {
+          boundary_phrases(blocks, component(fit, "covariances"), rank)
         } else {
           character(length(blocks))
         }
@@ -234,6 +235,12 @@ fit_status <- function(fit) {
       path = path_phrase(fit)
     ),
     class = "samepage_fit_status"
+  )
+}
+
+boundary_phrases <- function(blocks, covariances, rank) {
+  vapply(
+    seq_along(blocks), function(b) boundary_phrase(blocks[[b]], covariances[[b]], rank[b]), ""
   )
 }
 

@@ -278,9 +278,16 @@ stop_empty <- function(n, frame) {
   ))
 }
 
+# What x[, drop = TRUE] does by matching labels, by renumbering codes.
 drop_unused_levels <- function(x) {
-  used <- tabulate(x, length(levels(x))) > 0L
-  if (all(used)) x else x[, drop = TRUE]
+  levels <- levels(x)
+  used <- tabulate(x, length(levels)) > 0L
+  if (all(used)) {
+    return(x)
+  }
+  codes <- cumsum(used)[x]
+  attributes(codes) <- list(levels = levels[used], class = class(x))
+  codes
 }
 
 # Refuses what no mixed model can be fitted to: a response that is not numeric or

@@ -172,7 +172,8 @@ refit.samepage_lmm <- function(object, newresp, ...) {
   centred <- if (is.null(kept$offset)) y else y - kept$offset
   reduced <- respond_reduced(component(object, "reduced"), kept$replay, centred)
   core <- fit_reduced(
-    reduced, component(object, "blocks"), component(object, "reml"), component(object, "control")
+    reduced, component(object, "blocks"), component(object, "reml"), component(object, "control"),
+    component(object, "factors")
   )
   with_response(object, y, core)
 }
@@ -216,7 +217,9 @@ check_new_response <- function(fit, y) {
     ))
   }
   y <- as.vector(y, "double")
-  if (!is.finite(sum(y)) && !all(is.finite(y))) {
+  low <- min(y)
+  high <- max(y)
+  if (!is.finite(low) || !is.finite(high)) {
     wrong <- which(!is.finite(y))
     stop_samepage("response", c(
       "`newresp` must be finite and not missing.",
@@ -224,7 +227,7 @@ check_new_response <- function(fit, y) {
       i = "For other rows, fit the model again with lmm()."
     ))
   }
-  if (min(y) == max(y)) {
+  if (low == high) {
     stop_samepage("constant_response", c(
       "`newresp` must vary.",
       x = paste0("Found the value ", y[1L], " in all ", count_of(n, "row"), ".")

@@ -291,7 +291,8 @@ simulated_p <- function(fit, reduction, core, statistic, nsim, seed) {
   rises <- map_drawn_responses(null, nsim, seed, function(y) {
     reduced <- respond_reduced(component(fit, "reduced"), replay, y)
     larger <- fit_reduced(
-      reduced, component(fit, "blocks"), component(fit, "reml"), component(fit, "control")
+      reduced, component(fit, "blocks"), component(fit, "reml"), component(fit, "control"),
+      component(fit, "factors")
     )
     criterion_rise(fit, fit_without(fit, reduction, reduced), larger$criterion)
   }, numeric(1))

@@ -136,7 +136,7 @@ small_rows <- function() {
     "Study 1, Model 3, refit to a new response", "lme4's refit", 300,
     function() refit(fit, response),
     function() suppressMessages(lme4::refit(peer, response)),
-    pairs = 21L, times = 100L
+    pairs = 21L, times = 500L
   )
   rbind(satterthwaite, kenward_roger, three_levels, again)
 }

@@ -11,13 +11,19 @@ static double size_of(int n, const double *x) {
 }
 
 static void trust_region(void) {
-    double step[3], work[18];
+    double step[3], work[27];
     /* Inside the region: Newton's step -g / h, fall g'g / 2h. */
     double H[9] = {2.0, 0, 0, 0, 4.0, 0, 0, 0, 0.5};
     const double g[3] = {1.5, -2.0, 0.25};
     double fall = sp_trust_region_step(3, g, H, 10.0, step, work);
     ct_near_all("Newton's step", 3, step, (const double[]){-0.75, 0.5, -0.5}, 1e-14);
     ct_near("its fall", fall, (2.25 / 2 + 4.0 / 4 + 0.0625 / 0.5) / 2, 1e-14);
+
+    /* With directions that lean on each other: H^-1 = [2 -1; -1 2] / 3. */
+    double L[4] = {2.0, 1.0, 1.0, 2.0};
+    fall = sp_trust_region_step(2, (const double[]){3.0, 0.0}, L, 10.0, step, work);
+    ct_near_all("Newton's step across", 2, step, (const double[]){-2.0, 1.0}, 1e-14);
+    ct_near("and its fall", fall, 3.0, 1e-14);
 
     /* On its edge: |step| = radius and (H + mu) step = -g for one mu > 0. */
     double E[9] = {2.0, 0, 0, 0, 4.0, 0, 0, 0, 0.5};
@@ -62,7 +68,7 @@ static void trust_region(void) {
 /* Of rank two, with a column that a factor of a thousand makes as good as any other. */
 static void semidefinite(void) {
     const double a[3] = {1.0, 0.0, 2000.0}, b[3] = {0.0, 3.0, 3000.0};
-    double H[9], kept[9], step[3], work[15];
+    double H[9], kept[9], step[3], work[27];
     for (int i = 0; i < 3; i++) {
         for (int j = 0; j < 3; j++) {
             kept[i + 3 * j] = H[i + 3 * j] = a[i] * a[j] + b[i] * b[j];
@@ -85,6 +91,10 @@ static void semidefinite(void) {
         along += null_vector[i] * kept[i + 3 * i] * step[i];
     }
     ct_near("nothing along what H does not know", along, 0.0, 1e-6);
+
+    double full[4] = {2e6, 1e3, 1e3, 2.0}; /* [2 1; 1 2] with a unit a thousand times smaller */
+    sp_semidefinite_step(2, full, (const double[]){3e3, 0.0}, step, work);
+    ct_near_all("all is known: Newton's step", 2, step, (const double[]){-2e-3, 1.0}, 1e-14);
 
     double zero[4] = {0.0, 0.0, 0.0, 4.0};
     sp_semidefinite_step(2, zero, (const double[]){0.0, 2.0}, step, work);

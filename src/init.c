@@ -10,7 +10,7 @@ static const R_CallMethodDef call_entries[] = {
     {"dyad_ols", (DL_FUNC)&r_dyad_ols, 7},
     {"between_variance", (DL_FUNC)&r_between_variance, 2},
     {"lmm_reduce", (DL_FUNC)&lmm_reduce, 8},
-    {"lmm_fit", (DL_FUNC)&lmm_fit, 4},
+    {"lmm_fit", (DL_FUNC)&lmm_fit, 5},
     {"lmm_infer", (DL_FUNC)&lmm_infer, 5},
     {"lmm_evaluate", (DL_FUNC)&lmm_evaluate, 4},
     {"lmm_adjustment", (DL_FUNC)&lmm_adjustment, 4},

@@ -7,6 +7,9 @@
 
 static const double two_pi = 6.283185307179586476925287;
 
+/* The smallest weight a direction starts with: from zero it would not move. */
+static const double smallest_start = 0.3;
+
 /* ---- the model and its bases ---------------------------------------------------------------- */
 
 int sp_model_size(const sp_blocks *blocks) {
@@ -143,7 +146,7 @@ static size_t carve(search *o, double *memory) {
     o->scaled_H = sp_take(memory, &used, k * k);
     o->information = sp_take(memory, &used, (k + 1) * (k + 1));
     o->joint = sp_take(memory, &used, 2 * (k + 1));
-    o->work = sp_take(memory, &used, 8 * (k + 1 + sizes) + 2 * squares);
+    o->work = sp_take(memory, &used, 8 * (k + 1 + sizes) + 2 * squares + (k + 1) * (k + 1));
     return used;
 }
 
@@ -729,15 +732,15 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
     }
 }
 
-/* To an optimum from the present factors; from an optimum nearby (`warm`) by Newton steps only. */
-static double run_from_start(search *o, int warm, double *predicted, sp_reason *reason) {
+/* To an optimum from the present factors; from an optimum nearby by Newton steps only. */
+static double run_from_start(search *o, int nearby, double *predicted, sp_reason *reason) {
     set_point(o);
     double f = evaluate(o);
     if (!isfinite(f)) {
         *reason = SP_REASON_START;
         return INFINITY;
     }
-    if (!warm) {
+    if (!nearby) {
         f = scoring_phase(o, f);
     }
     *reason = newton_phase(o, &f, predicted);
@@ -767,7 +770,7 @@ static void moment_weights(const search *o, double *weight) {
     double s = n_free > 0.0 ? data->Cfree[sp_packed_size(d) - 1] / n_free : 0.0;
     for (int j = 0; j < q; j++) {
         double l = s > 0.0 ? sqrt(fmax(weight[j] / s - 1.0, 0.0)) : 1.0;
-        weight[j] = fmin(fmax(l, 0.3), 1000.0);
+        weight[j] = fmin(fmax(l, smallest_start), 1000.0);
     }
 }
 
@@ -801,19 +804,31 @@ static void set_start(search *o, int start) {
     }
 }
 
-/* Runs from every start, if `warm` on from the factors first; the best are left in `factors`. */
-static sp_status find_lowest(search *o, int warm, double *factors, sp_optimum *optimum) {
+/* Factors that were given. Those of another response may lie on a boundary that is not this one's;
+ * a search begun there would have to leave it by a saddle. */
+static void set_given(search *o, sp_start start, const double *factors) {
+    size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
+    memcpy(o->U, factors, squares * sizeof(double));
+    for (size_t i = 0; i < sizes; i++) {
+        double l = factors[squares + i];
+        o->l[i] = start == SP_FROM_OTHER ? fmax(l, smallest_start) : l;
+    }
+}
+
+/* Runs from the factors given, if any, and from every other start that is needed; the best are left
+ * in `factors`. */
+static sp_status find_lowest(search *o, sp_start given, double *factors, sp_optimum *optimum) {
     size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
     int fewest = o->data->n_units;
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int groups = o->data->n_nodes[o->blocks->level[b]];
         fewest = groups < fewest ? groups : fewest;
     }
-    int all_starts = 4 + 2 * (int)sizes, n_starts = !warm;
+    int all_starts = 4 + 2 * (int)sizes, n_starts = given == SP_FROM_DATA;
     if (fewest <= o->control->few_units) {
         n_starts = all_starts;
     }
-    for (int start = warm ? -1 : 0; start < all_starts; start++) {
+    for (int start = given == SP_FROM_DATA ? 0 : -1; start < all_starts; start++) {
         if (start >= n_starts && isfinite(optimum->criterion)) {
             break;
         }
@@ -821,12 +836,11 @@ static sp_status find_lowest(search *o, int warm, double *factors, sp_optimum *o
         double predicted = 0.0;
         o->iterations = 0;
         if (start < 0) {
-            memcpy(o->U, factors, squares * sizeof(double));
-            memcpy(o->l, factors + squares, sizes * sizeof(double));
+            set_given(o, given, factors);
         } else {
             set_start(o, start);
         }
-        double f = run_from_start(o, start < 0, &predicted, &reason);
+        double f = run_from_start(o, start < 0 && given == SP_FROM_OPTIMUM, &predicted, &reason);
         if (o->interrupted) {
             return SP_INTERRUPTED;
         }
@@ -845,9 +859,9 @@ static sp_status find_lowest(search *o, int warm, double *factors, sp_optimum *o
     return SP_OK;
 }
 
-/* G (block after block, relative to s) at the present factors, and the rank of each. From
- * the rows of G's own root: beside columns that are much larger on
- * the data's scale, T U l^2 U'T' would leave no digits of a small variance. */
+/* G (block after block, relative to s) at the present factors, and the rank of each. From the rows
+ * of G's own root: beside columns that are much larger on the data's scale, T U l^2 U'T' would
+ * leave no digits of a small variance. */
 static void natural_matrices(search *o, double *G, int *rank) {
     const double *T = o->T, *U = o->U, *l = o->l;
     double *root = o->held;
@@ -870,7 +884,7 @@ static void natural_matrices(search *o, double *G, int *rank) {
 }
 
 sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
-                      int reml, const sp_control *control, double *memory, int warm,
+                      int reml, const sp_control *control, double *memory, sp_start start,
                       double *factors, double *G, int *rank, sp_optimum *optimum, sp_check check,
                       void *check_data) {
     search o;
@@ -896,10 +910,10 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
 
     optimum->criterion = INFINITY;
     optimum->reason = SP_REASON_START;
-    if (!warm) {
+    if (start != SP_FROM_OPTIMUM) {
         optimum->iterations = optimum->evaluations = 0;
     }
-    if (find_lowest(&o, warm, factors, optimum) != SP_OK) {
+    if (find_lowest(&o, start, factors, optimum) != SP_OK) {
         return SP_INTERRUPTED;
     }
     double f = o.f;

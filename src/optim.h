@@ -59,12 +59,16 @@ size_t sp_optimise_work_size(const sp_reduced *data, const sp_model *model,
 /* Doubles of the optimiser's factors. */
 size_t sp_factors_size(const sp_blocks *blocks);
 
+/* Where the search begins: starts found from the data, or factors that an earlier optimum of the
+ * same units and blocks left: that of another response, or this one's, to go on from. */
+typedef enum { SP_FROM_DATA, SP_FROM_OTHER, SP_FROM_OPTIMUM } sp_start;
+
 /* Out: G (block after block, size x size) relative to s, rank (per block), the optimum, and its
- * factors, from which `warm` goes on (for the same units and blocks).
+ * factors, which are read before where `start` says so.
  * check is asked before every iteration (NULL: nobody to ask).
  * Status: SP_OK, whatever was found; SP_INTERRUPTED, and nothing is filled in. */
 sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
-                      int reml, const sp_control *control, double *memory, int warm,
+                      int reml, const sp_control *control, double *memory, sp_start start,
                       double *factors, double *G, int *rank, sp_optimum *optimum, sp_check check,
                       void *check_data);
 

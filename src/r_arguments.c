@@ -16,6 +16,16 @@ const double *arg_doubles(SEXP x, size_t n, const char *what) {
     return REAL(x);
 }
 
+const double *arg_finite(SEXP x, size_t n, const char *what) {
+    const double *values = arg_doubles(x, n, what);
+    for (size_t i = 0; i < n; i++) {
+        if (!R_FINITE(values[i])) {
+            refuse(what, "finite");
+        }
+    }
+    return values;
+}
+
 const int *arg_ints(SEXP x, size_t n, int from, int to, const char *what) {
     if (TYPEOF(x) != INTSXP) {
         refuse(what, "integer");

@@ -14,6 +14,9 @@ enum { ARG_MAX_COLUMNS = 20000 };
 /* Elements of a double vector of length n. */
 const double *arg_doubles(SEXP x, size_t n, const char *what);
 
+/* The same, all finite. */
+const double *arg_finite(SEXP x, size_t n, const char *what);
+
 /* Elements of an integer vector of length n, all within from..to (NA is below every from). */
 const int *arg_ints(SEXP x, size_t n, int from, int to, const char *what);
 

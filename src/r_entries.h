@@ -18,7 +18,7 @@ SEXP r_between_variance(SEXP y, SEXP v);
 /* r_lmm.c */
 SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights, SEXP tolerance,
                 SEXP crossed);
-SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list);
+SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list, SEXP start);
 SEXP lmm_infer(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP rank, SEXP reml);
 SEXP lmm_evaluate(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP reml);
 SEXP lmm_adjustment(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP covariance);

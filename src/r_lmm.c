@@ -657,10 +657,11 @@ enum {
     FIT_RANK,
     FIT_ITERATIONS,
     FIT_EVALUATIONS,
+    FIT_FACTORS,
     FIT_REDUCED
 };
 
-SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
+SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list, SEXP start) {
     problem in;
     read_problem(reduced, blocks_list, &in);
     const sp_control control = read_control(control_list);
@@ -668,14 +669,20 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
         arg_double(list_element(control_list, "largest_inflation"), "largest_inflation");
     const int restricted = arg_flag(reml, "reml");
     size_t squares = square_count(&in.blocks);
-    double *G = allocate(squares), *factors = allocate(sp_factors_size(&in.blocks));
+    double *G = allocate(squares);
     double *memory = allocate(sp_optimise_work_size(&in.data, &in.model, &in.blocks));
     int *rank = allocate_ints((size_t)in.blocks.n_blocks);
+    const size_t n_factors = sp_factors_size(&in.blocks);
+    double *factors = allocate(n_factors);
+    if (!Rf_isNull(start)) {
+        memcpy(factors, arg_finite(start, n_factors, "start"), n_factors * sizeof(double));
+    }
     sp_optimum optimum;
     PROTECT_INDEX place;
     PROTECT_WITH_INDEX(reduced, &place);
-    stop_on(sp_optimise(&in.data, &in.model, &in.blocks, restricted, &control, memory, 0, factors,
-                        G, rank, &optimum, check_interrupt, NULL));
+    stop_on(sp_optimise(&in.data, &in.model, &in.blocks, restricted, &control, memory,
+                        Rf_isNull(start) ? SP_FROM_DATA : SP_FROM_OTHER, factors, G, rank, &optimum,
+                        check_interrupt, NULL));
     /* Coordinates in which the optimum's fixed effects cost no digits, and on from there. */
     for (int round = 0;
          round < 3 && optimum.reason != SP_REASON_START && optimum.inflation > largest_inflation &&
@@ -683,8 +690,8 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
          round++) {
         REPROTECT(reduced = rebase(reduced, &in.data, optimum.root), place);
         read_reduced(reduced, &in.data, &in.units);
-        stop_on(sp_optimise(&in.data, &in.model, &in.blocks, restricted, &control, memory, 1,
-                            factors, G, rank, &optimum, check_interrupt, NULL));
+        stop_on(sp_optimise(&in.data, &in.model, &in.blocks, restricted, &control, memory,
+                            SP_FROM_OPTIMUM, factors, G, rank, &optimum, check_interrupt, NULL));
     }
     if (optimum.reason == SP_REASON_START) {
         UNPROTECT(1);
@@ -695,8 +702,8 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
     for (size_t i = 0; i < squares; i++) {
         G[i] *= s;
     }
-    const char *names[] = {"beta", "parameters", "criterion",   "status",  "reason",
-                           "rank", "iterations", "evaluations", "reduced", ""};
+    const char *names[] = {"beta",       "parameters",  "criterion", "status",  "reason", "rank",
+                           "iterations", "evaluations", "factors",   "reduced", ""};
     SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
     sp_beta(&in.data, &in.units, optimum.root, REAL(put_doubles(out, FIT_BETA, (size_t)in.data.p)));
     matrices_to_parameters(&in.blocks, G, s,
@@ -709,6 +716,7 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list) {
            (size_t)in.blocks.n_blocks * sizeof(int));
     SET_VECTOR_ELT(out, FIT_ITERATIONS, Rf_ScalarInteger(optimum.iterations));
     SET_VECTOR_ELT(out, FIT_EVALUATIONS, Rf_ScalarInteger(optimum.evaluations));
+    memcpy(REAL(put_doubles(out, FIT_FACTORS, n_factors)), factors, n_factors * sizeof(double));
     SET_VECTOR_ELT(out, FIT_REDUCED, reduced);
     UNPROTECT(2);
     return out;
@@ -719,11 +727,7 @@ SEXP lmm_infer(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP rank, SEXP 
     read_problem(reduced, blocks_list, &in);
     double s, *G = read_parameters(parameters, &in.blocks, &in.model, &s);
     int k = in.model.n_par + 1;
-    for (int i = 0; i < k; i++) {
-        if (!R_FINITE(REAL(parameters)[i])) {
-            Rf_error("internal error: `parameters` must be finite");
-        }
-    }
+    arg_finite(parameters, (size_t)k, "parameters");
     const int *ranks = arg_ints(rank, (size_t)in.blocks.n_blocks, 0, in.data.q, "rank");
     for (int b = 0; b < in.blocks.n_blocks; b++) {
         if (ranks[b] > in.blocks.size[b]) {
@@ -781,12 +785,7 @@ SEXP lmm_adjustment(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP covari
     problem in;
     read_problem(reduced, blocks_list, &in);
     size_t k = (size_t)in.model.n_par + 1;
-    const double *W = arg_doubles(covariance, k * k, "covariance");
-    for (size_t i = 0; i < k * k; i++) {
-        if (!R_FINITE(W[i])) {
-            Rf_error("internal error: `covariance` must be finite");
-        }
-    }
+    const double *W = arg_finite(covariance, k * k, "covariance");
     double s, *G = read_parameters(parameters, &in.blocks, &in.model, &s);
     SEXP out = PROTECT(Rf_allocMatrix(REALSXP, in.data.p, in.data.p));
     stop_on(sp_adjustment_at(&in.data, &in.model, &in.blocks, &in.units, G, s, W,

@@ -62,3 +62,20 @@ expect_adjustment <- function(design, blocks, parameters) {
     expect_lt(apart(at$vcov + adjustment, truth), tol$algebra)
   }
 }
+
+# Two fits of one response from different starts. The gradient at an optimum is rounding error; the
+# free rows are known of a first response only.
+expect_same_core <- function(fit, other) {
+  parts <- setdiff(names(fit$core$reduced), "free_rows")
+  expect_equal(fit$core$reduced[parts], other$core$reduced[parts], tolerance = tol$criterion)
+  expect_equal(fit$core$criterion, other$core$criterion, tolerance = tol$algebra)
+  for (part in c("status", "reason", "rank")) {
+    expect_identical(fit$core[[part]], other$core[[part]])
+  }
+  for (part in c("beta", "parameters")) {
+    expect_equal(fit$core[[part]], other$core[[part]], tolerance = tol$estimate)
+  }
+  for (part in c("vcov", "dvcov", "observed", "expected", "vcov_parameters", "redundant")) {
+    expect_equal(component(fit, part), component(other, part), tolerance = tol$se)
+  }
+}

@@ -147,7 +147,7 @@ test_that("refit, profile, bootstrap and predictions work on crossed fits", {
   fit <- lmm(formula, data)
   other <- simulate(fit, 1, seed = 1)[[1]]
   again <- lmm(formula, transform(data, y = other))
-  expect_equal(refit(fit, other)$core, again$core)
+  expect_same_core(refit(fit, other), again)
   expect_equal(fitted(fit), as.vector(predict(fit, newdata = data)), ignore_attr = TRUE)
   dense <- prediction_reference(fit, data[1:5, ])
   expect_equal(

@@ -38,7 +38,10 @@ entry_arguments <- function() {
       X = design$X, y = design$y, Z = design$Z, groups = design$groups, n_units = n_units,
       weights = design$weights, tolerance = 1e-7, crossed = FALSE
     ),
-    lmm_fit = list(reduced = reduced, blocks = blocks, reml = TRUE, control = control),
+    lmm_fit = list(
+      reduced = reduced, blocks = blocks, reml = TRUE, control = control,
+      start = fit_reduced(reduced, blocks, TRUE, control)$factors
+    ),
     lmm_infer = list(
       reduced = reduced, blocks = blocks, parameters = parameters, rank = 2:1, reml = TRUE
     ),
@@ -132,7 +135,7 @@ welcome_values <- list(
     "last is NA", "last is -1", "last is 2147483647", "last is -2147483647"
   ),
   "dyad_rows ids" = "first element gone",
-  "lmm_fit blocks" = "first element gone",
+  "lmm_fit start" = "null",
   "lmm_reduce weights" = "null",
   "lmm_replay weights" = "null",
   # How times and ratings are missing.
