@@ -32,7 +32,7 @@ check_choice <- function(x, choices, arg, call = rlang::caller_env()) {
     return(choices[1L])
   }
   if (!is.character(x) || length(x) != 1L || is.na(x) || !x %in% choices) {
-    found <- if (is.character(x)) paste0("\"", some_of(x), "\"") else class(x)[1L]
+    found <- if (is.character(x)) paste0("\"", some_of(x), "\"") else found_value(x)
     stop_samepage(
       "argument",
       c(
@@ -48,7 +48,11 @@ check_choice <- function(x, choices, arg, call = rlang::caller_env()) {
 # TRUE or FALSE, nothing else.
 check_flag <- function(x, arg, call = rlang::caller_env()) {
   if (!is.logical(x) || length(x) != 1L || is.na(x)) {
-    stop_samepage("argument", paste0("`", arg, "` must be TRUE or FALSE."), call = call)
+    stop_samepage(
+      "argument",
+      c(paste0("`", arg, "` must be TRUE or FALSE."), x = paste0("Found: ", found_value(x), ".")),
+      call = call
+    )
   }
   x
 }
@@ -58,9 +62,17 @@ check_level <- function(x, arg, call = rlang::caller_env()) {
   if (!is.numeric(x) || length(x) != 1L || is.na(x) || x <= 0 || x >= 1) {
     stop_samepage(
       "argument",
-      paste0("`", arg, "` must be one number between 0 and 1, for example 0.95."),
+      c(
+        paste0("`", arg, "` must be one number between 0 and 1, for example 0.95."),
+        x = paste0("Found: ", found_value(x), ".")
+      ),
       call = call
     )
   }
   x
+}
+
+# What an argument was instead: a short value as R writes it, else its kind.
+found_value <- function(x) {
+  if (is.atomic(x) && !is.object(x) && length(x) <= 5L) code_of(x) else describe_class(x)
 }

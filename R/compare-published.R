@@ -66,9 +66,18 @@
 #' @inherit study1 references
 #' @family models of an outcome
 #' @examples
-#' scores <- convergence(wai_patient + wai_therapist ~ session | patient, data = study1)
-#' models <- convergence_models(bdi ~ session | patient, data = study1, scores = scores)
+#' # The paper's analysis of Study 1, on synthetic data
+#' scores <- convergence(
+#'   wai_patient + wai_therapist ~ session | patient, data = study1,
+#'   per = "course", transform = "log", early_discrepancy = "log_absolute"
+#' )
+#' models <- convergence_models(
+#'   bdi ~ session | patient, data = study1, scores = scores,
+#'   initial_row = "drop", rows = "available",
+#'   center = c("initial", "convergence", "early_wai_patient", "early_wai_therapist", "development")
+#' )
 #' compared <- compare_published(models, "study1")
+#' compared
 #' table(compared$mark)
 #'
 #' # A table of your own: the growth data as Pinheiro and Bates (2000) print them
@@ -100,7 +109,7 @@ compare_published <- function(models, published, exempt = NULL, tolerance = NULL
   times <- vapply(fits, time_of_fit, "")
   cells$key <- cell_keys(cells, times)
   found$key <- cell_keys(found, times)
-  check_no_duplicate_cells(cells)
+  check_no_duplicate_cells(cells, published$study)
   at <- match(cells$key, found$key)
   cells$value <- found$value[at]
   cells$kind <- cell_kinds(cells, found$effect[at])
@@ -124,13 +133,26 @@ fits_to_compare <- function(models, call = rlang::caller_env()) {
       "argument",
       c(
         "`models` must come from convergence_models(), or be a fit of lmm() or a list of fits.",
-        x = paste0("Found: ", class(models)[1L], ".")
+        x = paste0("Found: ", models_found(models), ".")
       ),
       call = call
     )
   }
   attributes(fits) <- NULL
   fits
+}
+
+# The class of what was given, or of what a list holds besides fits.
+models_found <- function(models) {
+  if (!identical(class(models), "list")) {
+    return(describe_class(models))
+  }
+  other <- Filter(function(x) !inherits(x, "samepage_lmm"), models)
+  if (length(other)) {
+    paste("a list with", some_of(unique(vapply(other, describe_class, ""))))
+  } else {
+    "an empty list"
+  }
 }
 
 tolerance_defaults <- c(
@@ -149,7 +171,11 @@ comparison_tolerance <- function(tolerance, call = rlang::caller_env()) {
       "argument",
       c(
         "`tolerance` must be named numbers of 0 or more.",
-        x = if (length(unknown)) paste0("Unknown: ", some_of(unknown), "."),
+        x = if (length(unknown)) {
+          paste0("Unknown: ", some_of(ifelse(unknown == "", "a value without a name", unknown)), ".")
+        } else {
+          paste0("Found: ", found_value(tolerance), ".")
+        },
         i = paste0("Names: ", paste(names(tolerance_defaults), collapse = ", "), ".")
       ),
       call = call
@@ -186,7 +212,10 @@ published_cells <- function(published, n_models, call = rlang::caller_env()) {
         "Every cell must be a number as printed, or a bound such as \"<.001\".",
         x = paste0(
           "Cannot be read: ", some_of(paste0(cells$term, " ", cells$published)[unread]), "."
-        )
+        ),
+        i = if (any(grepl(",", cells$published[unread], fixed = TRUE))) {
+          "Decimals follow a point: \"33.4\", not \"33,4\"."
+        }
       ),
       call = call
     )
@@ -203,7 +232,7 @@ check_published_columns <- function(published, n_models, call) {
   if (!is.data.frame(published)) {
     refuse(
       "`published` must be \"study1\", \"study2\" or a data frame.",
-      x = paste0("Found: ", class(published)[1L], ".")
+      x = paste0("Found: ", describe_class(published), ".")
     )
   }
   needed <- c("term", "estimate", if (n_models > 1L) "model")
@@ -212,6 +241,12 @@ check_published_columns <- function(published, n_models, call) {
     refuse(
       paste0("`published` must have the columns ", paste(needed, collapse = ", "), "."),
       x = paste0("Missing: ", paste(missing, collapse = ", "), ".")
+    )
+  }
+  if (anyNA(published$term)) {
+    refuse(
+      "Every row of `published` must name its `term`.",
+      x = paste0("Missing in row ", some_of(which(is.na(published$term))), ".")
     )
   }
   not_text <- Filter(function(name) {
@@ -228,8 +263,15 @@ check_published_columns <- function(published, n_models, call) {
   wrong <- setdiff(models, seq_len(n_models))
   if (length(wrong)) {
     refuse(
-      paste0("`model` must be between 1 and ", n_models, ", the number of models fitted."),
-      x = paste0("Found: ", some_of(wrong), ".")
+      if (n_models > 1L) {
+        paste0("`model` must be 1 to ", n_models, ", as many models as were fitted.")
+      } else {
+        "For one fit, `published` must hold one model, the column `model` being 1 or left out."
+      },
+      x = paste0("Found: model ", some_of(wrong), "."),
+      i = if (length(models) > 1L) {
+        "Give all the models of the table, or those rows of it that belong to the fits."
+      }
     )
   }
 }
@@ -237,16 +279,17 @@ check_published_columns <- function(published, n_models, call) {
 # The number, what its last printed digit is worth, and whether it is a bound.
 # NULL where the text is no number.
 read_printed <- function(text) {
-  pattern <- "^(<?) *([-+\u2212\u2013]?)([0-9,]*)[.]?([0-9]*)$"
+  # A comma parts thousands; one before the decimals would be misread.
+  pattern <- "^(<?) *([-+\u2212\u2013]?)([0-9]*|[0-9]{1,3}(,[0-9]{3})+)[.]?([0-9]*)$"
   if (!grepl(pattern, text) || !grepl("[0-9]", text)) {
     return(NULL)
   }
   part <- function(i) sub(pattern, paste0("\\", i), text)
   whole <- gsub(",", "", part(3), fixed = TRUE)
-  size <- as.numeric(paste0("0", whole, ".", part(4), "0"))
+  size <- as.numeric(paste0("0", whole, ".", part(5), "0"))
   negative <- part(2) %in% c("-", "\u2212", "\u2013")
   list(
-    number = if (negative) -size else size, unit = 10^-nchar(part(4)), bound = part(1) == "<"
+    number = if (negative) -size else size, unit = 10^-nchar(part(5)), bound = part(1) == "<"
   )
 }
 
@@ -307,7 +350,7 @@ canonical_term <- function(term, time) {
   paste(sort(factors), collapse = ":")
 }
 
-check_no_duplicate_cells <- function(cells, call = rlang::caller_env()) {
+check_no_duplicate_cells <- function(cells, study, call = rlang::caller_env()) {
   twice <- duplicated(cells$key)
   if (any(twice)) {
     stop_samepage(
@@ -318,7 +361,10 @@ check_no_duplicate_cells <- function(cells, call = rlang::caller_env()) {
           "More than once: ", some_of(unique(paste0(
             cells$term[twice], " (model ", cells$model[twice], ")"
           ))), "."
-        )
+        ),
+        i = if (length(unique(study)) > 1L) {
+          "Its column `study` has more than one: take one, as in subset(published, study == 1)."
+        }
       ),
       call = call
     )
@@ -348,7 +394,14 @@ exempt_reasons <- function(cells, exempt, times, call = rlang::caller_env()) {
   if (!is.data.frame(exempt) || !all(needed %in% names(exempt))) {
     stop_samepage(
       "argument",
-      paste0("`exempt` must be a data frame with ", paste(needed, collapse = ", "), "."),
+      c(
+        paste0("`exempt` must be a data frame with ", paste(needed, collapse = ", "), "."),
+        x = if (is.data.frame(exempt)) {
+          paste0("Missing: ", paste(setdiff(needed, names(exempt)), collapse = ", "), ".")
+        } else {
+          paste0("Found: ", describe_class(exempt), ".")
+        }
+      ),
       call = call
     )
   }

@@ -64,14 +64,17 @@
 #' both raters and BDI-II (0 to 63) at every session, one dyad in four ending early.
 #' `"study2"`: 139 dyads, 52 therapists, occasions 0 to 4 with the GSI (0 to 4) at all of them and
 #' ratings at occasions 1, 2 and 3, complete. Level and change effects are the published estimates
-#' of Model 3; the variances are decoded from the published standard errors, our own reading.
+#' of Model 3 (in `"study2"` without that of initial symptoms: the first GSI is an outcome like the
+#' others); the variances are decoded from the published standard errors, our own reading.
 #' `attr(sample, "truth")$parameters` shows all of them.
 #'
 #' @param preset `"study1"` or `"study2"`: where all parameters come from that are not given.
-#' @param dyads Number of dyads.
-#' @param therapists Number of therapists, at most one per dyad; each treats at least one.
-#' @param times Increasing numbers: the sessions or occasions.
-#' @param rated Those of `times` at which the raters rate, at least two.
+#' @param dyads Number of dyads, 3 or more.
+#' @param therapists Number of therapists, at most one per dyad; each treats at least one. Where
+#'   only `dyads` is given, as many patients per therapist as in the preset.
+#' @param times Three or more increasing numbers: the sessions or occasions.
+#' @param rated Those of `times` at which the raters rate, at least two; where only `times` is
+#'   given, all of them.
 #' @param ratings,outcome,effects,missing Lists that change parts of the preset, see the section on
 #'   parameters.
 #' @param predictors `"observed"` or `"true"`: what the outcome depends on, scores computed from
@@ -103,6 +106,7 @@
 #' models <- convergence_models(
 #'   bdi ~ session | patient, data = sample, scores = scores, initial_row = "drop"
 #' )
+#' # an estimate of the -1.5 that was put in
 #' fixef(models$full)[["convergence:session"]]
 #' @export
 generate_dyads <- function(preset = c("study1", "study2"), dyads = NULL, therapists = NULL,
@@ -117,6 +121,7 @@ generate_dyads <- function(preset = c("study1", "study2"), dyads = NULL, therapi
   parameters$predictors <- check_choice(predictors, c("observed", "true"), "predictors")
   parameters$rounded <- check_flag(rounded, "rounded")
 
+  check_seed(seed)
   start <- random_state(seed)
   if (!is.null(seed)) {
     before <- get(".Random.seed", envir = globalenv())
@@ -310,7 +315,22 @@ check_part_names <- function(given, known, path, call) {
     wrong <- if (length(unknown)) unknown else found[duplicated(found)]
     stop_samepage("argument", c(
       paste0("`", path, "` may name, once each: ", paste(known, collapse = ", "), "."),
-      x = paste0("Found: ", some_of(paste0("\"", wrong, "\"")), ".")
+      x = paste0(
+        "Found: ", some_of(ifelse(wrong == "", "a value without a name", paste0("\"", wrong, "\""))),
+        "."
+      )
+    ), call = call)
+  }
+}
+
+check_seed <- function(seed, call = rlang::caller_env()) {
+  right <- is.null(seed) || (
+    is.numeric(seed) && length(seed) == 1L && is.finite(seed) && abs(seed) <= .Machine$integer.max
+  )
+  if (!right) {
+    stop_samepage("argument", c(
+      "`seed` must be NULL or one whole number, for example 1.",
+      x = paste0("Found: ", found_value(seed), ".")
     ), call = call)
   }
 }
@@ -320,19 +340,15 @@ is_count <- function(x) {
 }
 
 check_sizes <- function(parameters, call) {
-  for (name in c("dyads", "therapists")) {
-    if (!is_count(parameters[[name]])) {
+  # Fewer than three dyads leave nothing to centre and compare.
+  least <- c(dyads = 3, therapists = 1)
+  for (name in names(least)) {
+    if (!is_count(parameters[[name]]) || parameters[[name]] < least[[name]]) {
       stop_samepage("argument", c(
-        paste0("`", name, "` must be one whole number, 1 or more."),
+        paste0("`", name, "` must be one whole number, ", least[[name]], " or more."),
         x = paste0("Found: ", some_of(code_of(parameters[[name]])), ".")
       ), call = call)
     }
-  }
-  if (parameters$dyads < 3) {
-    stop_samepage("argument", c(
-      "`dyads` must be 3 or more, so that there is something to centre and compare.",
-      x = paste0("Found: ", parameters$dyads, ".")
-    ), call = call)
   }
   if (parameters$therapists > parameters$dyads) {
     stop_samepage("argument", c(
@@ -366,10 +382,13 @@ check_spreads <- function(parameters, call) {
     "outcome$initial" = parameters$outcome$initial["sd"]
   )
   for (name in names(spreads)) {
-    if (any(spreads[[name]] < 0, na.rm = TRUE)) {
+    negative <- which(spreads[[name]] < 0)
+    if (length(negative)) {
       stop_samepage("argument", c(
         paste0("Standard deviations must not be negative, and `", name, "` has a negative one."),
-        x = paste0("Found: ", some_of(spreads[[name]]), ".")
+        x = paste0("Found: ", some_of(trimws(paste(
+          names(spreads[[name]])[negative], spreads[[name]][negative]
+        ))), ".")
       ), call = call)
     }
   }

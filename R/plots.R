@@ -3,8 +3,8 @@
 #' Plot the mean of both raters over time
 #'
 #' One point per rater and session, the mean over the dyads that have the
-#' rating, with an error bar, and lines one standard deviation above and below:
-#' Figures 1 and 2 of Nissen-Lie et al. (2020).
+#' rating, with an error bar, and dotted lines one standard deviation above and
+#' below: Figures 1 and 2 of Nissen-Lie et al. (2020).
 #'
 #' @param formula `first + second ~ time | dyad`, as in [convergence()].
 #' @param data Data frame, one row per dyad and session.
@@ -28,6 +28,12 @@ plot_ratings <- function(formula, data, level = 0.95, col = c("#0072B2", "#D55E0
   time <- read(spec$time, "time")
   ratings <- list(read(spec$first, "rating"), read(spec$second, "rating"))
   raters <- c(spec$first$name, spec$second$name)
+  for (id in Filter(Negate(is.null), spec[c("cluster", "dyad")])) {
+    evaluate_part(id, data, formula, call = rlang::caller_env())
+  }
+  for (k in 1:2) {
+    check_any_rows(!is.na(ratings[[k]]) & !is.na(time), c(raters[k], spec$time$name))
+  }
   means <- do.call(rbind, Map(
     function(rating, rater) ratings_over_time(rating, time, rater, level), ratings, raters
   ))
@@ -58,7 +64,7 @@ plot_ratings <- function(formula, data, level = 0.95, col = c("#0072B2", "#D55E0
   }
   graphics::legend(
     "bottomright",
-    legend = c(raters, paste0("mean, ", format(100 * level), "% interval"), "+-1 SD"),
+    legend = c(raters, paste0("mean, ", format(100 * level), "% interval"), "\u00b11 SD"),
     col = c(col, "black", "black"), pch = c(pch, NA, NA), lty = c(1, 1, 1, 3), lwd = 1.5,
     bty = "n", ncol = 2L
   )
@@ -121,9 +127,7 @@ plot_courses <- function(formula, data, dyads = 12, curves = c("linear", "log"),
   )
   named <- !Reduce(`|`, lapply(columns, is.na))
   courses <- courses[named & !is.na(courses$time) & !is.na(courses$outcome), ]
-  if (!nrow(courses)) {
-    stop_samepage("rows", "There must be rows with dyad, time and outcome; there are none.")
-  }
+  check_any_rows(nrow(courses) > 0L, c(parts$ids, parts$time_name, parts$outcome_name))
   courses <- courses[order(courses$time), ]
   first <- courses$time[1L]
   by_dyad <- lapply(split(courses, courses$dyad), function(course) {
@@ -132,6 +136,7 @@ plot_courses <- function(formula, data, dyads = 12, curves = c("linear", "log"),
     course
   })
   shown <- by_dyad[courses_to_show(by_dyad, dyads)]
+  check_room(length(shown))
   settings <- list(xlab = parts$time_name, ylab = parts$outcome_name, las = 1)
   draw_courses(shown, curves, utils::modifyList(settings, list(...)))
   drawn <- do.call(rbind, shown)
@@ -152,6 +157,16 @@ check_plot_data <- function(data, call = rlang::caller_env()) {
   }
 }
 
+check_any_rows <- function(there, columns, call = rlang::caller_env()) {
+  if (!any(there)) {
+    stop_samepage("rows", c(
+      "`data` must have rows with values in every column that is drawn.",
+      x = paste0("No row has a value in each of ", paste0("`", columns, "`", collapse = ", "), "."),
+      i = "See colSums(!is.na(data)) for what there is."
+    ), call = call)
+  }
+}
+
 check_curves <- function(curves, call = rlang::caller_env()) {
   if (!is.character(curves) || !all(curves %in% c("linear", "log"))) {
     stop_samepage("argument", c(
@@ -162,8 +177,14 @@ check_curves <- function(curves, call = rlang::caller_env()) {
 }
 
 plot_values <- function(part, what, data, formula, call = rlang::caller_env()) {
-  values <- evaluate_part(part, data, formula, call)
-  check_numbers(values, part$name, what, call)
+  values <- check_numbers(evaluate_part(part, data, formula, call), part$name, what, call)
+  if (any(is.infinite(values))) {
+    stop_samepage("infinite", c(
+      paste0("The ", what, " `", part$name, "` must be finite numbers, or NA where missing."),
+      x = paste0("Infinite in row ", some_of(which(is.infinite(values))), ".")
+    ), call = call)
+  }
+  values
 }
 
 least_squares <- function(y, x) {
@@ -189,7 +210,12 @@ courses_to_show <- function(by_dyad, dyads, call = rlang::caller_env()) {
   if (!length(dyads) || length(unknown)) {
     stop_samepage("argument", c(
       "`dyads` must be one number, how many to show, or ids of dyads in `data`.",
-      x = if (length(unknown)) paste0("Not among the ids: ", some_of(unknown), ".")
+      x = if (length(unknown)) {
+        paste0("Not among the ids: ", some_of(unknown), ".")
+      } else {
+        paste0("Found: ", code_of(dyads), ".")
+      },
+      i = paste0("The ids are ", some_of(names(by_dyad)), ".")
     ), call = call)
   }
   as.character(dyads)

@@ -29,9 +29,9 @@
 #' @param alternative Whether the test is two-sided or one-sided.
 #' @param ... Not used; other arguments are an error.
 #'
-#' @returns A data frame of class `samepage_power`, one row per combination of
-#'   the values given (vectors must have one length, or length 1): `n`, `beta`,
-#'   `power`, `alpha`, `reliability`, and `beta_observed`, the slope that scores of
+#' @returns A data frame of class `samepage_power`, one row per element of
+#'   the vectors given (all of one length, or of length 1): `n`, `beta`, `power`,
+#'   `alpha`, `reliability`, and `beta_observed`, the slope that scores of
 #'   this reliability carry. Where `n` was solved for it is the smallest whole
 #'   number that reaches the power asked for, and `power` is what it gives;
 #'   where `beta` was solved for it is the smallest positive slope. Printing
@@ -125,7 +125,7 @@ check_power_value <- function(x, name, call = rlang::caller_env(2L)) {
     "argument",
     c(
       paste0("`", name, "` must be ", rule[[1L]], "."),
-      x = paste0("Found: ", if (right) some_of(x[!rule[[2L]](x)]) else class(x)[1L], ".")
+      x = paste0("Found: ", if (right) some_of(x[!rule[[2L]](x)]) else found_value(x), ".")
     ),
     call = call
   )

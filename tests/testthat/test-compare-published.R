@@ -211,6 +211,15 @@ test_that("printing sets both side by side", {
   expect_snapshot(error = TRUE, {
     compare_published(growth(), data.frame(term = "intercept", estimate = 24.02))
     compare_published(growth(), data.frame(term = "intercept", estimate = "n.s."))
+    compare_published(growth(), data.frame(term = "intercept", estimate = "24,02"))
+    compare_published(growth(), data.frame(term = c("time", NA), estimate = "24.02"))
+    compare_published(growth(), "study1")
+    compare_published(list(growth(), growth(), growth()), published_tables)
+    compare_published(list(growth(), stats::lm(distance ~ age, nlme::Orthodont)), printed)
+    compare_published(growth(), printed, exempt = data.frame(term = "time"))
+    compare_published(growth(), printed, exempt = "none")
+    compare_published(growth(), printed, tolerance = .1)
+    compare_published(growth(), printed, tolerance = c(std.error = -1))
   })
 })
 

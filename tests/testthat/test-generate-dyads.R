@@ -204,8 +204,17 @@ test_that("wrong arguments are refused in plain words", {
   wrong(missing = list(dropout = 0.5, earliest = 14))
   wrong(predictors = "latent")
   wrong(rounded = NA)
-  expect_snapshot(
-    error = TRUE,
+  expect_no_warning(wrong(seed = "one"))
+  wrong(seed = NA)
+  wrong(seed = 1:2)
+  wrong(seed = 1e10)
+  expect_snapshot(error = TRUE, {
     generate_dyads("study1", effects = list(change = c(convergance = 1)))
-  )
+    generate_dyads("study1", effects = list(change = -1))
+    generate_dyads("study1", ratings = list(sd = c(therapist_change = -1)))
+    generate_dyads(200)
+    generate_dyads(dyads = 0)
+    generate_dyads(rounded = "yes")
+    generate_dyads(seed = "one")
+  })
 })

@@ -83,3 +83,30 @@ test_that("what cannot be drawn is refused with a class", {
   wrong(plot_courses(bdi ~ session | patient, rated, curves = "cubic"), "argument")
   wrong(plot_courses(bdi ~ session | patient, transform(rated, bdi = NA)), "rows")
 })
+
+test_that("refusals say what was found, where, and what to do", {
+  both <- wai_patient + wai_therapist ~ session | patient
+  expect_snapshot(error = TRUE, {
+    with_device(plot_ratings(wai_patient + wai_therapist ~ session | pat, rated))
+    with_device(plot_ratings(both, transform(rated, wai_therapist = NA)))
+    with_device(plot_ratings(both, transform(rated, wai_patient = 1 / (session - 1))))
+    with_device(plot_ratings(both, rated, level = 95))
+    with_device(plot_courses(bdi ~ session | patient, transform(rated, bdi = NA)))
+    with_device(plot_courses(bdi ~ session | patient, rated, dyads = "Q1"))
+    with_device(plot_courses(bdi ~ session | patient, rated, dyads = NULL))
+    with_device(plot_courses(y ~ x | id, data.frame(id = rep(1:200, 2), x = 1:400, y = 1), 200))
+  })
+})
+
+test_that("the plus-minus sign of the key reaches the picture", {
+  file <- tempfile(fileext = ".pdf")
+  on.exit(unlink(file))
+  grDevices::pdf(file, compress = FALSE, encoding = "ISOLatin1")
+  plot_ratings(wai_patient + wai_therapist ~ session | patient, rated)
+  grDevices::dev.off()
+  # In that encoding the sign is the one byte b1.
+  bytes <- readBin(file, "raw", file.size(file))
+  sign <- which(bytes == as.raw(0xb1))
+  after <- vapply(sign, function(at) rawToChar(bytes[at + 1:4]), "")
+  expect_true("1 SD" %in% after)
+})

@@ -105,6 +105,8 @@ test_that("printing says it in words", {
   })
   expect_snapshot(error = TRUE, {
     power_slope(n = 50)
+    power_slope(n = "50", beta = .3)
+    power_slope(n = NA, beta = .3)
     power_slope(n = 5, power = .99, reliability = .3)
   })
 })
