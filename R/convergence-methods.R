@@ -368,7 +368,7 @@ print.summary.samepage_convergence <- function(x, digits = 3L, ...) {
   }
   cat_line("Early level", early_in_words(scores))
   cat("\n")
-  print(x$descriptives, digits = digits, row.names = FALSE)
+  print(without_rounding_errors(x$descriptives), digits = digits, row.names = FALSE)
   cat("\n")
   if (!is.na(x$converging)) {
     scored <- sum(!is.na(scores$convergence_raw))
@@ -381,6 +381,17 @@ print.summary.samepage_convergence <- function(x, digits = 3L, ...) {
   cat_line("Reliability", reliability_in_words(x$reliability))
   cat_score_notes(counts, attr(scores, "definition"))
   invisible(x)
+}
+
+# The least score after the log is 0 up to rounding, and a -2e-16 among the
+# statistics would turn its whole column to powers of ten.
+without_rounding_errors <- function(descriptives) {
+  statistics <- setdiff(names(descriptives), c("variable", "n"))
+  values <- as.matrix(descriptives[statistics])
+  size <- apply(abs(values), 1L, function(row) max(c(0, row), na.rm = TRUE))
+  values[!is.na(values) & abs(values) < 1e-12 * size] <- 0
+  descriptives[statistics] <- values
+  descriptives
 }
 
 window_in_words <- function(window, time) {

@@ -52,45 +52,59 @@ glance.samepage_models <- function(x, ...) {
 #' Plot the outcome's course for dyads that converged little and much
 #'
 #' The outcome that a model expects over time where convergence is one standard
-#' deviation below and above its mean over the dyads; the other predictors are
-#' held at their means (a factor at its most frequent level).
+#' deviation below and above its mean over the dyads, with its confidence
+#' interval as a shade; the other predictors are held at their means (a factor
+#' at its most frequent level).
 #'
 #' @param x Models from [convergence_models()].
 #' @param model Which of them: 2 (convergence only) or 3 (all predictors).
+#' @param level Confidence level of the intervals (of the expected outcome at
+#'   each time). Whether the lines differ is tested by the models, not by
+#'   whether the shades overlap.
 #' @param ... Graphical parameters for [graphics::matplot()], such as `ylim`,
 #'   `xlab` or `col`.
 #' @returns Invisibly the data frame plotted: `convergence` (in its own units),
-#'   `time`, `estimate` and `std.error` in units of the outcome.
+#'   `time`, and in units of the outcome `estimate`, `std.error`, `conf.low` and
+#'   `conf.high` (t intervals with the fit's degrees of freedom).
 #' @family models of an outcome
 #' @examples
 #' scores <- convergence(wai_patient + wai_therapist ~ session | patient, data = study1)
 #' models <- convergence_models(bdi ~ session | patient, data = study1, scores = scores)
 #' plot(models)
 #' @export
-plot.samepage_models <- function(x, model = 3, ...) {
-  if (!identical(as.numeric(model), 2) && !identical(as.numeric(model), 3)) {
+plot.samepage_models <- function(x, model = 3, level = 0.95, ...) {
+  check_level(level, "level")
+  if (!is.numeric(model) || length(model) != 1L || !model %in% 2:3) {
     stop_samepage("argument", c(
       "`model` must be 2 or 3.",
-      x = paste0("Found: ", some_of(model), "."),
+      x = paste0("Found: ", found_value(model), "."),
       i = "Model 1 has no convergence in it."
     ))
   }
   settings <- attr(x, "settings")
-  expected <- expected_course(x, model)
-  by_group <- split(expected$estimate, expected$convergence)
+  expected <- expected_course(x, model, level)
+  by_group <- split(expected, expected$convergence)
   time <- unique(expected$time)
   defaults <- list(
-    x = time, y = do.call(cbind, unname(by_group)), type = "l", lty = c(2, 1), lwd = 2,
-    col = c("grey45", "black"), xlab = settings$time, ylab = settings$outcome,
+    x = time, y = do.call(cbind, lapply(by_group, `[[`, "estimate")), type = "l", lty = c(2, 1), lwd = 2,
+    col = c("#D55E00", "#0072B2"), xlab = settings$time, ylab = settings$outcome, las = 1,
+    ylim = range(expected[c("estimate", "conf.low", "conf.high")], na.rm = TRUE),
     main = paste0("Model ", model, ": ", settings$outcome, " and convergence")
   )
-  given <- list(...)
-  arguments <- utils::modifyList(defaults, given)
+  arguments <- utils::modifyList(defaults, list(...))
   do.call(graphics::matplot, arguments)
+  col <- rep_len(arguments$col, 2L)
+  for (k in 1:2) {
+    graphics::polygon(
+      c(time, rev(time)), c(by_group[[k]]$conf.low, rev(by_group[[k]]$conf.high)),
+      col = grDevices::adjustcolor(col[k], 0.15), border = NA
+    )
+  }
   values <- as.numeric(names(by_group))
   values <- number_text(values, row_decimals(diff(values)))
   graphics::legend(
-    "topright",
+    # Where the lines are not, as far as a corner can be that.
+    if (stats::cor(expected$time, expected$estimate) > 0) "topleft" else "topright",
     legend = paste0("convergence ", c("-1", "+1"), " SD (", values, ")"),
     lty = arguments$lty, lwd = arguments$lwd, col = arguments$col, bty = "n"
   )
@@ -99,7 +113,7 @@ plot.samepage_models <- function(x, model = 3, ...) {
 
 # The course at two values of convergence. It is computed from the model frame,
 # so that any expression of time works.
-expected_course <- function(models, number) {
+expected_course <- function(models, number, level) {
   fit <- models[[number]]
   centers <- attr(models, "centers")
   centers <- centers[centers$model == number, , drop = FALSE]
@@ -118,11 +132,12 @@ expected_course <- function(models, number) {
     design <- stats::model.matrix(
       component(fit, "terms"), typical, component(fit, "contrasts")
     )[, component(fit, "kept"), drop = FALSE]
-    variance <- rowSums((design %*% component(fit, "vcov")) * design)
+    estimate <- drop(design %*% component(fit, "beta"))
+    error <- sqrt(rowSums((design %*% test_vcov(fit)) * design))
+    reach <- stats::qt((1 + level) / 2, contrast_df(fit, design)) * error
     data.frame(
-      convergence = value, time = time[rows],
-      estimate = drop(design %*% component(fit, "beta")), std.error = sqrt(variance),
-      row.names = NULL
+      convergence = value, time = time[rows], estimate = estimate, std.error = error,
+      conf.low = estimate - reach, conf.high = estimate + reach, row.names = NULL
     )
   })
   do.call(rbind, parts)

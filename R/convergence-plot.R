@@ -5,9 +5,10 @@
 #' Above, one panel per dyad: the ratings of both raters (points, joined where
 #' no session is missing between them) and their least-squares growth lines
 #' (thick), from the dyad that converges least to the one that converges most.
-#' At the top right of each panel stands the dyad's convergence. Below, the
-#' distribution of the scores of all dyads, before and after the transform
-#' where there is one.
+#' At the top right of each panel stands the dyad's convergence, before the
+#' transform if there is one, so that 0 lies between diverging and converging.
+#' Below, the distribution of the scores of all dyads, before and after the
+#' transform where there is one.
 #'
 #' @param x A result of [convergence()], or rows of one. It carries the ratings
 #'   it was computed from, so no data are needed here.
@@ -208,7 +209,7 @@ draw_dyads <- function(panels, x, shown, columns, col, ...) {
   )
   # No ticks between sessions that are counted.
   whole <- all(every$time == round(every$time))
-  scores <- format_decimal(x$convergence[shown], score_decimals(x$convergence))
+  scores <- format_decimal(x$convergence_raw[shown], score_decimals(x$convergence_raw))
   for (i in seq_along(panels)) {
     graphics::par(mar = c(0.3, 0.3, 1.4, 0.3))
     do.call(graphics::plot.default, settings)

@@ -137,6 +137,14 @@ test_that("the summary holds the distribution, before and after the log", {
   expect_identical(summary$reliability, reliability(scores))
 })
 
+test_that("a least score of 0 but for rounding is printed as 0", {
+  scores <- scores_of(per = "course", transform = "log")
+  scores$convergence[which.min(scores$convergence)] <- -2^-52
+  printed <- utils::capture.output(print(summary(scores)))
+  expect_false(any(grepl("e-", printed, fixed = TRUE)))
+  expect_match(printed, "^ *convergence +8 .* 0\\.00 ", all = FALSE)
+})
+
 test_that("the printed summary reads well", {
   local_reproducible_output(width = 80)
   expect_snapshot({

@@ -518,6 +518,29 @@ test_that("the plot's lines are the model's expectation at -1 and +1 SD of conve
   expect_equal(drawn$estimate, c(at(-1, 1:7), at(1, 1:7)), tolerance = tol$algebra)
   expect_silent(plot(fit_small(formula = bdi ~ I(session - 1) | patient)))
   expect_error(plot(models, model = 1), class = "samepage_error_argument")
+  expect_no_warning(
+    expect_error(plot(models, model = "full"), "Found: \"full\"", class = "samepage_error_argument")
+  )
+  expect_error(plot(models, model = NULL), "Found: NULL", class = "samepage_error_argument")
+})
+
+test_that("the plot's intervals are those of the contrast at each time", {
+  models <- fit_small()
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off())
+  drawn <- plot(models, model = 2, level = .9)
+  sd <- stats::sd(scores$convergence)
+  at_three <- test_contrasts(
+    models$convergence,
+    c("(Intercept)" = 1, session = 3, convergence = sd, "convergence:session" = 3 * sd),
+    level = .9
+  )
+  row <- drawn[drawn$convergence == max(drawn$convergence) & drawn$time == 3, ]
+  columns <- c("estimate", "std.error", "conf.low", "conf.high")
+  expect_equal(
+    unlist(row[columns]), unlist(at_three[columns]),
+    tolerance = tol$algebra
+  )
 })
 
 test_that("a boundary fit is told of in the notes", {
