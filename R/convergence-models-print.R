@@ -347,13 +347,15 @@ sample_notes <- function(models) {
   left_out <- left_out[!is.na(left_out$model), , drop = FALSE]
   common <- attr(models, "settings")$rows == "common"
   numbers <- if (common) intersect(1L, left_out$model) else unique(left_out$model)
-  notes <- vapply(numbers, function(number) {
+  rows_of <- vapply(numbers, function(number) {
     rows <- left_out[left_out$model == number, , drop = FALSE]
-    paste0(
-      "Rows left out of ", if (common) "all three models" else paste("Model", number), ": ",
-      paste0(rows$rows, " (", rows$reason, whole_dyads(rows), ")", collapse = ", "), "."
-    )
+    paste0(rows$rows, " (", rows$reason, whole_dyads(rows), ")", collapse = ", ")
   }, "")
+  # Models that leave out the same are told of at once.
+  notes <- vapply(unique(rows_of), function(rows) {
+    same <- if (common) 1:3 else numbers[rows_of == rows]
+    paste0("Rows left out of ", models_in_words(same), ": ", rows, ".")
+  }, "", USE.NAMES = FALSE)
   c(
     if (length(notes)) notes else "Rows: all rows of the data were used.",
     if (nrow(unused)) {
@@ -361,6 +363,14 @@ sample_notes <- function(models) {
         "Scores without rows in the data: ", count_of(unused$dyads, "dyad"), ", ", unused$which, "."
       )
     }
+  )
+}
+
+models_in_words <- function(numbers) {
+  switch(length(numbers),
+    paste("Model", numbers),
+    paste("Models", numbers[1L], "and", numbers[2L]),
+    "all three models"
   )
 }
 

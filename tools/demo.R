@@ -57,17 +57,18 @@ show_comparison <- function(models, study) {
 # ---- study1 ------------------------------------------------------------------------------------
 
 heading("study1: alliance rated by patient and therapist, and depression (synthetic data)")
-scores <- convergence(
+# Messages are left out where the printing that follows says the same.
+scores <- suppressMessages(convergence(
   wai_patient + wai_therapist ~ session | patient,
   data = study1, definition = "fitted", per = "course", transform = "log",
   early_discrepancy = "log_absolute"
-)
+))
 show_scores(scores)
-models1 <- convergence_models(
+models1 <- suppressMessages(convergence_models(
   bdi ~ session | patient,
   data = study1, scores = scores, initial_row = "drop", rows = "available",
   center = c("initial", "convergence", "early_wai_patient", "early_wai_therapist", "development")
-)
+))
 show_models(models1, "bdi", "session")
 
 # ---- couples -----------------------------------------------------------------------------------
@@ -77,9 +78,13 @@ shared <- Sys.getenv("SAMEPAGE_SHARED")
 diaries <- file.path(shared, "data", "couples", "daily.csv")
 if (nzchar(shared) && file.exists(diaries)) {
   couples <- read.csv(diaries)
-  scores <- convergence(man_contentment + woman_contentment ~ day | couple, data = couples)
+  scores <- suppressMessages(
+    convergence(man_contentment + woman_contentment ~ day | couple, data = couples)
+  )
   show_scores(scores)
-  models <- convergence_models(woman_anxiety ~ day | couple, data = couples, scores = scores)
+  models <- suppressMessages(
+    convergence_models(woman_anxiety ~ day | couple, data = couples, scores = scores)
+  )
   show_models(models, "woman_anxiety", "day")
 } else {
   say("The couples' diaries are not here: set SAMEPAGE_SHARED to the folder that holds them.")
