@@ -23,17 +23,18 @@
 #' outcomes come near the table: the published standard errors, what carries
 #' Model 3's effects into Model 2's, the variances and the AIC. Then their BDI
 #' scores were moved as little as possible until the fitted models gave the
-#' published cells, and rounded to whole numbers; a few ratings of first sessions
-#' were moved by one step of the scale, and five missing BDI scores filled in.
-#' What no cell asks for, such as the shape of the residuals or the differences
-#' between therapists, stayed as it was drawn. [compare_published()] marks every
-#' cell; those listed in [published_exempt] contradict other printed ones.
+#' published cells, and rounded to whole numbers; at most five ratings of first
+#' sessions were moved by one step of the scale. What no cell asks for, such as
+#' the shape of the residuals or the differences between therapists, stayed as it
+#' was drawn. [compare_published()] marks every cell; those listed in
+#' [published_exempt] contradict other printed ones.
 #'
 #' Seven patients left after the first session, five with a BDI score and two
-#' without any. They have no convergence score, so that Model 1 is fitted to 94
-#' dyads, Models 2 and 3 to 89. The published line of Model 1 lies above that of
-#' Model 2 at both ends, which the same dyads would hardly give (see the vignette
-#' `study1`). That there were such patients, and how many, is our reading.
+#' without (it was taken out). They have no convergence score, so that Model 1 is
+#' fitted to 94 dyads, Models 2 and 3 to 89. The published line of Model 1 lies
+#' above that of Model 2 at both ends, which the same dyads would hardly give
+#' (see the vignette `study1`). That there were such patients, and how many, is
+#' our reading.
 #'
 #' The script that makes the data is `data-raw/study1.R` in the package's
 #' sources.
@@ -66,7 +67,7 @@
 #' @family synthetic samples
 #' @examples
 #' str(study1)
-#' # forms returned per dyad (synthetic data)
+#' # BDI forms per dyad (synthetic data)
 #' summary(as.vector(tapply(!is.na(study1$bdi), study1$patient, sum)))
 #'
 #' # the paper's analysis, on these synthetic data
@@ -106,13 +107,15 @@ NULL
 #' digit, their standard errors within the rounding or 5 %, variances and
 #' covariances within the rounding or 5 % (their standard errors 10 %), apart from
 #' the cells that cannot be ([published_exempt]). For this, dyads drawn by
-#' [generate_dyads()] were chosen so that their scores spread and correlate as the
-#' published standard errors imply, and single symptom scores were then moved by as
-#' little as possible until the fitted models agreed. So effects found in these
-#' data are the published ones because they were put there.
+#' [generate_dyads()] were chosen so that their alliance scores spread and correlate
+#' as the published standard errors imply. Symptoms were drawn about growth lines
+#' that depend on these scores as published, and single symptom scores then moved
+#' by as little as possible until the fitted models agreed. So effects found in
+#' these data are the published ones because they were put there.
 #'
 #' Five first GSI scores are missing. With complete outcomes and centred predictors
 #' Models 1 and 2 would have the same slope, and the published ones differ.
+#'
 #' The script that makes the data is `data-raw/study2.R` in the package's
 #' sources.
 #'
@@ -146,6 +149,6 @@ NULL
 #' # mean ratings and symptoms by occasion (synthetic data)
 #' aggregate(
 #'   cbind(wai_patient, wai_therapist, gsi) ~ occasion,
-#'   data = study2, FUN = mean, na.action = NULL
+#'   data = study2, FUN = mean, na.rm = TRUE, na.action = na.pass
 #' )
 NULL

@@ -22,8 +22,8 @@ show_scores <- function(scores) {
     "the two raters came closer, as they did in ", sum(scores$convergence_raw[scored] > 0), " of ",
     sum(scored), " dyads; a reliability of ", sprintf("%.2f", share),
     " means that a correlation of the scores with anything else comes out at about ",
-    round(100 * sqrt(share)), " % of its true size, because each score is an estimate from ",
-    "few sessions."
+    round(100 * sqrt(share)), " % of its true size, because each score is estimated from the ",
+    "ratings of one dyad."
   )
   cat("\n")
 }
