@@ -51,8 +51,9 @@
 #'   (2020), see [published_tables], or a table of your own.
 #' @param exempt Cells known to be wrong in print: a data frame with `term`,
 #'   `statistic` (`estimate`, `std.error`, `p.value`), `reason`, and `model` where
-#'   `published` has it. Default: those of [published_tables] for the paper's
-#'   tables, none for others.
+#'   `published` has it. Where both have a column `study`, only rows of the same
+#'   study count. Default: [published_exempt] for the paper's tables, none for
+#'   others.
 #' @param tolerance Named numbers that replace the defaults, see below.
 #' @param criteria Definition of the information criteria, see
 #'   [information_criteria()].
@@ -113,7 +114,7 @@ compare_published <- function(models, published, exempt = NULL, tolerance = NULL
   at <- match(cells$key, found$key)
   cells$value <- found$value[at]
   cells$kind <- cell_kinds(cells, found$effect[at])
-  cells$reason <- exempt_reasons(cells, exempt, times)
+  cells$reason <- exempt_reasons(cells, of_same_study(exempt, published), times)
   compared <- mark_cells(cells, tolerance)
   structure(
     compared,
@@ -185,7 +186,15 @@ comparison_tolerance <- function(tolerance, call = rlang::caller_env()) {
 }
 
 published_study <- function(published, call = rlang::caller_env()) {
-  match(check_choice(published, c("study1", "study2"), "published", call), c("study1", "study2"))
+  studies <- c("study1", "study2")
+  # All choices at once are the default elsewhere; here there is none.
+  if (length(published) != 1L) {
+    stop_samepage("argument", c(
+      "`published` must be one of \"study1\", \"study2\", or a data frame.",
+      x = paste0("Found: ", found_value(published), ".")
+    ), call = call)
+  }
+  match(check_choice(published, studies, "published", call), studies)
 }
 
 cell_statistics <- c("estimate", "std.error", "p.value")
@@ -249,14 +258,22 @@ check_published_columns <- function(published, n_models, call) {
       x = paste0("Missing in row ", some_of(which(is.na(published$term))), ".")
     )
   }
+  statistics <- intersect(cell_statistics, names(published))
   not_text <- Filter(function(name) {
     !is.character(published[[name]]) && !all(is.na(published[[name]]))
-  }, intersect(cell_statistics, names(published)))
+  }, statistics)
   if (length(not_text)) {
     refuse(
       "Printed numbers must be text, so that the last digit is known.",
       x = paste0("Not text: ", paste(not_text, collapse = ", "), "."),
       i = "From a file: read.csv(file, colClasses = \"character\")."
+    )
+  }
+  printed <- trimws(as.character(unlist(published[statistics])))
+  if (!any(!is.na(printed) & nzchar(printed))) {
+    refuse(
+      "`published` must hold at least one printed number.",
+      x = paste0("Found none in ", count_of(nrow(published), "row"), ".")
     )
   }
   models <- if (is.null(published$model)) 1L else published$model
@@ -384,6 +401,14 @@ cell_kinds <- function(cells, effect) {
       )
     )
   )
+}
+
+# Cells of the other study in published_exempt are not meant.
+of_same_study <- function(exempt, published) {
+  if (!is.data.frame(exempt) || is.null(exempt$study) || is.null(published$study)) {
+    return(exempt)
+  }
+  exempt[exempt$study %in% published$study, , drop = FALSE]
 }
 
 exempt_reasons <- function(cells, exempt, times, call = rlang::caller_env()) {

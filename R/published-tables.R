@@ -1,9 +1,11 @@
 #' The published tables of Nissen-Lie et al. (2020)
 #'
-#' Tables I (Study 1) and II (Study 2) of the paper, as printed, and the cells of
-#' them that contradict other printed figures, so that no data can give them.
-#' The numbers are text: `".50"` and `".5"` say different things about the last
-#' digit that is known.
+#' `published_tables` holds Tables I (Study 1) and II (Study 2) of the paper, as
+#' printed. The numbers are text: `".50"` and `".5"` say different things about
+#' the last digit that is known. `published_exempt` lists the cells of them that
+#' no data can give, because they contradict other printed figures (in one case
+#' if a variance printed as `.01` is read as .010, see its reason), and a p of
+#' .050, which lies on neither side of .05.
 #'
 #' @format `published_tables`: a data frame with one row per study, model and
 #'   parameter:
@@ -37,4 +39,5 @@
 #' @seealso [compare_published()]
 #' @examples
 #' subset(published_tables, study == 2 & model == 1)
+#' subset(published_exempt, study == 1, c(model, term, statistic, reason))
 NULL

@@ -143,6 +143,17 @@ test_that("exempt cells are marked with their reason, equal or not", {
   expect_equal(compared$reason, c("too good", "misprint"))
 })
 
+test_that("cells that are exempt in one study are not so in the other", {
+  one <- data.frame(study = 1, model = 1, term = "intercept", estimate = "24.02")
+  exempt <- data.frame(
+    study = c(2, 1), model = 1, term = "intercept", statistic = "estimate",
+    reason = c("another's", "its own")
+  )
+  expect_identical(compare_published(growth(), one, exempt = exempt)$reason, "its own")
+  compared <- compare_published(growth(), one, exempt = exempt[1, ])
+  expect_identical(as.character(compared$mark), "equal")
+})
+
 test_that("therapists' variances do not pass for the dyads'", {
   data <- small_study()
   fit <- lmm(bdi ~ session + (session | therapist/patient), data = data)
@@ -167,6 +178,8 @@ test_that("what cannot be compared is refused with a class", {
     compare_published(fit, good, tolerance = c(p = 1)), class = "samepage_error_argument"
   )
   expect_error(compare_published(fit, good, tolerances = 1), class = "samepage_error_argument")
+  both <- c("study1", "study2")
+  expect_error(compare_published(list(fit, fit, fit), both), class = "samepage_error_argument")
   published <- "samepage_error_published"
   expect_error(compare_published(fit, 1), class = published)
   expect_error(compare_published(fit, good["term"]), class = published)
@@ -213,6 +226,8 @@ test_that("printing sets both side by side", {
     compare_published(growth(), data.frame(term = "intercept", estimate = "n.s."))
     compare_published(growth(), data.frame(term = "intercept", estimate = "24,02"))
     compare_published(growth(), data.frame(term = c("time", NA), estimate = "24.02"))
+    compare_published(growth(), data.frame(term = "time", estimate = NA, p.value = ""))
+    compare_published(growth(), data.frame(term = character(), estimate = character()))
     compare_published(growth(), "study1")
     compare_published(list(growth(), growth(), growth()), published_tables)
     compare_published(list(growth(), stats::lm(distance ~ age, nlme::Orthodont)), printed)
