@@ -166,6 +166,7 @@ comparison_tolerance <- function(tolerance, call = rlang::caller_env()) {
     return(tolerance_defaults)
   }
   unknown <- setdiff(names(tolerance), names(tolerance_defaults))
+  unknown[unknown == ""] <- "a value without a name"
   named <- !is.null(names(tolerance)) && !length(unknown)
   if (!is.numeric(tolerance) || !named || !all(is.finite(tolerance) & tolerance >= 0)) {
     stop_samepage(
@@ -173,7 +174,7 @@ comparison_tolerance <- function(tolerance, call = rlang::caller_env()) {
       c(
         "`tolerance` must be named numbers of 0 or more.",
         x = if (length(unknown)) {
-          paste0("Unknown: ", some_of(ifelse(unknown == "", "a value without a name", unknown)), ".")
+          paste0("Unknown: ", some_of(unknown), ".")
         } else {
           paste0("Found: ", found_value(tolerance), ".")
         },

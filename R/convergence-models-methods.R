@@ -83,10 +83,11 @@ plot.samepage_models <- function(x, model = 3, level = 0.95, ...) {
   }
   settings <- attr(x, "settings")
   expected <- expected_course(x, model, level)
-  by_group <- split(expected, expected$convergence)
   time <- unique(expected$time)
+  by_group <- split(expected, rep(1:2, each = length(time)))
+  estimates <- do.call(cbind, lapply(by_group, `[[`, "estimate"))
   defaults <- list(
-    x = time, y = do.call(cbind, lapply(by_group, `[[`, "estimate")), type = "l", lty = c(2, 1), lwd = 2,
+    x = time, y = estimates, type = "l", lty = c(2, 1), lwd = 2,
     col = c("#D55E00", "#0072B2"), xlab = settings$time, ylab = settings$outcome, las = 1,
     ylim = range(expected[c("estimate", "conf.low", "conf.high")], na.rm = TRUE),
     main = paste0("Model ", model, ": ", settings$outcome, " and convergence")
@@ -100,7 +101,7 @@ plot.samepage_models <- function(x, model = 3, level = 0.95, ...) {
       col = grDevices::adjustcolor(col[k], 0.15), border = NA
     )
   }
-  values <- as.numeric(names(by_group))
+  values <- vapply(by_group, function(group) group$convergence[1L], 0)
   values <- number_text(values, row_decimals(diff(values)))
   graphics::legend(
     # Where the lines are not, as far as a corner can be that.

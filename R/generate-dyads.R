@@ -313,12 +313,10 @@ check_part_names <- function(given, known, path, call) {
   unknown <- setdiff(found, known)
   if (length(unknown) || anyDuplicated(found)) {
     wrong <- if (length(unknown)) unknown else found[duplicated(found)]
+    shown <- ifelse(wrong == "", "a value without a name", paste0("\"", wrong, "\""))
     stop_samepage("argument", c(
       paste0("`", path, "` may name, once each: ", paste(known, collapse = ", "), "."),
-      x = paste0(
-        "Found: ", some_of(ifelse(wrong == "", "a value without a name", paste0("\"", wrong, "\""))),
-        "."
-      )
+      x = paste0("Found: ", some_of(shown), ".")
     ), call = call)
   }
 }
