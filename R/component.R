@@ -16,8 +16,7 @@
 #' * of the solution: `beta` and `vcov` (named), `parameters`, `criterion`,
 #'   `gradient`, `observed`, `expected`, `average`, `vcov_parameters`,
 #'   `redundant`, `dvcov`, `status` ("ok", "boundary" or "failed"), `reason`,
-#'   `block_rank`, `iterations`, `evaluations`, `factors` (where another response's fit may
-#'   start), `reduced` (the data in small matrices);
+#'   `block_rank`, `iterations`, `evaluations`, `reduced` (the data in small matrices);
 #' * made from it: `reml`, `residual_variance`, `covariances` (one named matrix
 #'   per block), `parameter_table` (one row per parameter: grp, var1, var2, as
 #'   in lme4), `n_parameters` (of covariance).
@@ -71,7 +70,6 @@ component <- function(fit, name) {
     criterion = ,
     reduced = ,
     iterations = ,
-    factors = ,
     evaluations = core[[name]],
     status = c("ok", "boundary", "failed")[core$status + 1L],
     block_rank = core$rank,
@@ -95,6 +93,16 @@ inference_parts <- function(fit) {
   kept$parts
 }
 
+# The solution for another response of the design, given as the core takes it: without the offset.
+# One look at each part, because bootstraps ask for nothing else.
+solve_response <- function(fit, replay, y) {
+  core <- .subset2(fit, "core")
+  fit_reduced(
+    respond_reduced(core$reduced, replay, y), .subset2(fit, "design")$blocks,
+    .subset2(fit, "method") == "REML", .subset2(fit, "control"), core$factors
+  )
+}
+
 # An optimum may leave some parameters undetermined, which only inference can tell.
 reason_code <- function(fit) {
   reason <- .subset2(fit, "core")$reason
@@ -107,10 +115,9 @@ name_square <- function(x, names) {
 }
 
 unit_counts <- function(levels) {
-  stats::setNames(
-    vapply(levels, function(level) level$n_units, integer(1)),
-    vapply(levels, function(level) level$name, character(1))
-  )
+  counts <- vapply(levels, function(level) level$n_units, integer(1))
+  names(counts) <- vapply(levels, function(level) level$name, character(1))
+  counts
 }
 
 # One covariance matrix per block from the vector of parameters, which runs

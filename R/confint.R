@@ -152,10 +152,7 @@ boot_intervals <- function(fit, level, nsim, seed) {
   kept <- kept_replay(fit)
   table <- component(fit, "parameter_table")
   estimates <- map_drawn_responses(fit, nsim, seed, function(y) {
-    core <- fit_reduced(
-      respond_reduced(component(fit, "reduced"), kept$replay, y), component(fit, "blocks"),
-      component(fit, "reml"), component(fit, "control"), component(fit, "factors")
-    )
+    core <- solve_response(fit, kept$replay, y)
     if (core$status == 2L) {
       return(rep(NA_real_, length(core$parameters) + length(core$beta)))
     }

@@ -463,13 +463,16 @@ check_crossed_size <- function(design, largest = 20000) {
 # the covariances of the units' rows, as functions of the parameters, are linearly
 # dependent.
 check_unit_sizes <- function(design) {
-  inner <- Filter(function(block) block$level == 1L, design$blocks)
-  width <- sum(lengths(lapply(inner, `[[`, "columns")))
+  width <- 0L
+  for (block in design$blocks) {
+    width <- width + if (block$level == 1L) length(block$columns) else 0L
+  }
   n_units <- design$levels[[1L]]$n_units
   codes <- design$groups[[1L]]
-  if (length(inner) == 0L || length(codes) > n_units * width) {
+  if (width == 0L || length(codes) > n_units * width) {
     return(invisible(design))
   }
+  inner <- Filter(function(block) block$level == 1L, design$blocks)
   sizes <- tabulate(codes, n_units)
   if (max(sizes) > width || has_independent_parameters(design, inner, sizes)) {
     return(invisible(design))

@@ -7,7 +7,11 @@
 #' @returns `data` itself, where it has none to change.
 #' @noRd
 plain_columns <- function(data) {
-  changed <- vapply(data, inherits, logical(1), what = c("haven_labelled", "integer64"))
+  changed <- vapply(data, is.object, logical(1))
+  changed[changed] <- vapply(
+    unclass(data)[changed], inherits, logical(1),
+    what = c("haven_labelled", "integer64")
+  )
   if (!any(changed)) {
     return(data)
   }

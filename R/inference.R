@@ -24,7 +24,7 @@ contrast_df <- function(fit, contrasts = NULL, covariance = parameter_covariance
   p <- nrow(vcov)
   k <- component(fit, "n_parameters")
   if (is.null(contrasts)) {
-    variance <- diag(vcov)
+    variance <- vcov[seq.int(1L, p * p, p + 1L)]
     gradient <- matrix(dvcov, p * p, k)[seq.int(1L, p * p, p + 1L), , drop = FALSE]
   } else {
     variance <- rowSums((contrasts %*% vcov) * contrasts)
@@ -43,7 +43,8 @@ contrast_df <- function(fit, contrasts = NULL, covariance = parameter_covariance
 fixed_table <- function(fit) {
   beta <- component(fit, "beta")
   covariance <- parameter_covariance(fit)
-  error <- sqrt(diag(test_vcov(fit, covariance)))
+  p <- length(beta)
+  error <- sqrt(test_vcov(fit, covariance)[seq.int(1L, p * p, p + 1L)])
   df <- contrast_df(fit, covariance = covariance)
   t <- beta / error
   matrix(
@@ -190,8 +191,10 @@ parameter_tests <- function(fit, level = 0.95) {
   reach <- stats::qnorm((1 + level) / 2)
   is_variance <- is.na(table$var2)
   factor <- exp(reach * error / estimate)
-  low <- ifelse(is_variance, estimate / factor, estimate - reach * error)
-  high <- ifelse(is_variance, estimate * factor, estimate + reach * error)
+  low <- estimate - reach * error
+  high <- estimate + reach * error
+  low[is_variance] <- (estimate / factor)[is_variance]
+  high[is_variance] <- (estimate * factor)[is_variance]
   plain_frame(list(
     grp = table$grp, var1 = table$var1, var2 = table$var2,
     estimate = estimate, std.error = error, z = z, p.value = 2 * stats::pnorm(-abs(z)),

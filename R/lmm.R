@@ -129,7 +129,11 @@ new_lmm <- function(call, spec, method, df, information, control, frame, design,
 # The fit with another solution. What inference needs of it is computed when first asked for:
 # bootstraps and power runs never do.
 with_core <- function(fit, core) {
-  with_parts(fit, core = core, inference = new.env(FALSE, emptyenv()))
+  fit <- unclass(fit)
+  fit$core <- core
+  fit$inference <- new.env(FALSE, emptyenv())
+  class(fit) <- "samepage_lmm"
+  fit
 }
 
 # The same model with another response and its solution.
@@ -137,14 +141,8 @@ with_response <- function(fit, y, core) {
   frame <- unclass(.subset2(fit, "frame"))
   frame[[1L]] <- y
   class(frame) <- "data.frame"
-  with_parts(fit, frame = frame, core = core, inference = new.env(FALSE, emptyenv()))
-}
-
-with_parts <- function(fit, ...) {
-  parts <- list(...)
-  fit <- unclass(fit)
-  fit[names(parts)] <- parts
-  class(fit) <- "samepage_lmm"
+  fit <- with_core(fit, core)
+  fit$frame <- frame
   fit
 }
 

@@ -170,12 +170,7 @@ refit.samepage_lmm <- function(object, newresp, ...) {
   y <- check_new_response(object, newresp)
   kept <- kept_replay(object)
   centred <- if (is.null(kept$offset)) y else y - kept$offset
-  reduced <- respond_reduced(component(object, "reduced"), kept$replay, centred)
-  core <- fit_reduced(
-    reduced, component(object, "blocks"), component(object, "reml"), component(object, "control"),
-    component(object, "factors")
-  )
-  with_response(object, y, core)
+  with_response(object, y, solve_response(object, kept$replay, centred))
 }
 
 # The reductions' reflections belong to the design, not to one response: made once

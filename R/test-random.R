@@ -289,12 +289,8 @@ simulated_p <- function(fit, reduction, core, statistic, nsim, seed) {
   null <- with_core(fit, smaller)
   replay <- kept_replay(fit)$replay
   rises <- map_drawn_responses(null, nsim, seed, function(y) {
-    reduced <- respond_reduced(component(fit, "reduced"), replay, y)
-    larger <- fit_reduced(
-      reduced, component(fit, "blocks"), component(fit, "reml"), component(fit, "control"),
-      component(fit, "factors")
-    )
-    criterion_rise(fit, fit_without(fit, reduction, reduced), larger$criterion)
+    larger <- solve_response(fit, replay, y)
+    criterion_rise(fit, fit_without(fit, reduction, larger$reduced), larger$criterion)
   }, numeric(1))
   (1 + sum(rises >= statistic)) / (1 + length(rises))
 }

@@ -134,6 +134,20 @@ static void eigenvalues(void) {
     }
     ct_near_all("and vectors put the matrix together again", 25, B, kept, 1e-14);
 
+    /* [5 2; 2 2]: eigenvalues 1 and 6, vectors (1, -2) and (2, 1) over sqrt(5). */
+    double T[4] = {5.0, 2.0, 2.0, 2.0};
+    sp_eigen(2, T, w, work);
+    ct_near_all("two by two", 2, w, (const double[]){1.0, 6.0}, 1e-15);
+    const double fifth = 1.0 / sqrt(5.0);
+    ct_near("the lower one's vector", T[1] / T[0], -2.0, 1e-15);
+    ct_near("of length one", fabs(T[0]), fifth, 1e-15);
+    ct_near("the higher one's", T[2] / T[3], 2.0, 1e-15);
+    ct_near("of length one", fabs(T[3]), fifth, 1e-15);
+    double unlike[4] = {2.0, 0.0, 0.0, -3.0};
+    sp_eigen(2, unlike, w, work);
+    ct_near_all("diagonal, to be turned", 2, w, (const double[]){-3.0, 2.0}, 0.0);
+    ct_near_all("its vectors", 4, unlike, (const double[]){0.0, 1.0, 1.0, 0.0}, 0.0);
+
     /* [3 0; 4 5]: singular values 3 sqrt(5) and sqrt(5), left vectors (1, 3) and (3, -1) over
      * sqrt(10). */
     double S[4] = {3.0, 4.0, 0.0, 5.0}, s[2], U[4], svd_work[16];
@@ -146,6 +160,15 @@ static void eigenvalues(void) {
     double flat[4] = {1.5, 3.0, 2.5, 5.0};
     sp_left_svd(2, flat, s, U, svd_work);
     ct_near("a matrix of rank one", s[1], 0.0, 1e-15);
+    /* sizes 1e9 and 1e-9 apart by a rotation of 3-4-5 */
+    double wide[4] = {0.6e9, 0.8e9, -0.8e-9, 0.6e-9};
+    sp_left_svd(2, wide, s, U, svd_work);
+    ct_near_all("sizes far apart", 2, s, (const double[]){1e9, 1e-9}, 1e-15);
+    ct_near("and the direction", U[1] / U[0], 4.0 / 3.0, 1e-15);
+    double none[4] = {0.0, 0.0, 0.0, 0.0};
+    sp_left_svd(2, none, s, U, svd_work);
+    ct_near_all("nothing has no size", 2, s, (const double[]){0.0, 0.0}, 0.0);
+    ct_near_all("in any directions", 4, U, (const double[]){1.0, 0.0, 0.0, 1.0}, 0.0);
 }
 
 static void packed(void) {
@@ -156,6 +179,14 @@ static void packed(void) {
     sp_add_outer(3, 2.0, u, P);
     ct_near_all("u u', row by row", 6, P, (const double[]){5.5, -6.0, 0.75, 8.0, -1.0, 0.125},
                 1e-15);
+    const double rows[9] = {1.5, -2.0, 0.25, 3.0, 5.0, -7.0, 0.0, 1.0, 2.0};
+    double sum[6] = {0.0}, one_by_one[6] = {0.0};
+    for (int n = 0; n <= 3; n++) {
+        memset(sum, 0, sizeof sum);
+        sp_add_crossprod(n, 3, rows, sum);
+        ct_near_all("rows' rows", 6, sum, one_by_one, 1e-15);
+        sp_add_outer(3, 1.0, rows + 3 * (n % 3), one_by_one);
+    }
     double Q[6] = {0.0};
     sp_add_outer_sym(3, 0.5, u, v, Q);
     ct_near_all("(u v' + v u') / 2", 6, Q, (const double[]){4.5, 0.75, -4.875, -10.0, 7.625, -1.75},

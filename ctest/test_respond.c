@@ -86,7 +86,7 @@ int main(void) {
     enum { PRODUCTS = 2 * 3 * D * (D + 1) / 2, SUMS = 3 * Q * D };
     double B[PRODUCTS], B_expected[PRODUCTS], sums[SUMS], sums_expected[SUMS];
     const double count[3] = {2.0, 2.0, 2.0};
-    double row[Q * D];
+    double row[Q * D], columns[(2 * 3 + Q) * D];
     sp_sum_cells(M, 3, Q, D, unit_cell, expected.a, sums_expected);
     memcpy(sums, sums_expected, sizeof sums);
     for (int row_of = 0; row_of < 3 * Q; row_of++) {
@@ -101,10 +101,10 @@ int main(void) {
         /* Spoil what depends on y. */
         B[matrix * 10 + 3] = B[matrix * 10 + 6] = B[matrix * 10 + 8] = B[matrix * 10 + 9] = 99.0;
     }
-    sp_respond_products(M, Q, D, 2, unit_item, expected.a, &centres, B, row);
+    sp_respond_products(M, Q, D, 2, unit_item, expected.a, &centres, B, columns);
     ct_near_all("cross-products of shared items", PRODUCTS, B, B_expected, 1e-13);
     sp_cross_products(M, Q, D, 2, unit_item, expected.a, NULL, B_expected, row);
-    sp_respond_products(M, Q, D, 2, unit_item, expected.a, NULL, B, row);
+    sp_respond_products(M, Q, D, 2, unit_item, expected.a, NULL, B, columns);
     const int last[4] = {3, 6, 8, 9};
     double about_zero[2 * 3 * 4], about_zero_expected[2 * 3 * 4];
     for (int i = 0; i < 2 * 3 * 4; i++) {

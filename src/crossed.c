@@ -188,9 +188,7 @@ sp_status sp_cross_rows(const sp_crossed_rows *in, double *u, double *A, double 
             if (pass == 1) {
                 subtract_centre(&r, q, d, centre);
                 add_outer_products(&r, q, d, rest);
-                for (int i = 0; i < r.n_free; i++) {
-                    sp_add_outer(d, 1.0, r.free_rows + (size_t)d * i, C);
-                }
+                sp_add_crossprod(r.n_free, d, r.free_rows, C);
                 continue;
             }
             for (int c = 0; c < q * r.n_meetings; c++) {

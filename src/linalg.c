@@ -112,7 +112,59 @@ void sp_update_factor(int n, int n_rows, double *M, double *R) {
     }
 }
 
+/* Jacobi's rotation [c s; -s c] that makes [a b; b d] diagonal. Returns s / c, at most 1. */
+static double diagonalise(double a, double b, double d, double *c, double *s) {
+    double t = 0.0;
+    if (b != 0.0) {
+        double tau = (d - a) / (2.0 * b);
+        t = copysign(1.0, tau) / (fabs(tau) + sqrt(1.0 + tau * tau));
+    }
+    *c = 1.0 / sqrt(1.0 + t * t);
+    *s = t * *c;
+    return t;
+}
+
+/* The size of an intercept and a slope: the general routines take ten times as long. */
+static void eigen_two(double *A, double *w) {
+    double c, s, b = A[2];
+    double t = diagonalise(A[0], b, A[3], &c, &s);
+    double first = A[0] - t * b, second = A[3] + t * b;
+    int at = first > second, other = 1 - at; /* ascending */
+    w[at] = first;
+    A[2 * at] = c;
+    A[2 * at + 1] = -s;
+    w[other] = second;
+    A[2 * other] = s;
+    A[2 * other + 1] = c;
+}
+
+/* The columns of A rotated until they are orthogonal; the smaller size from the determinant, which
+ * keeps its digits beside a large one. */
+static void left_svd_two(const double *A, double *size, double *U) {
+    double c, s;
+    double a = sp_dot(2, A, A), b = sp_dot(2, A, A + 2), d = sp_dot(2, A + 2, A + 2);
+    double t = diagonalise(a, b, d, &c, &s);
+    double x, y; /* the larger column */
+    if (a - t * b >= d + t * b) {
+        x = c * A[0] - s * A[2];
+        y = c * A[1] - s * A[3];
+    } else {
+        x = s * A[0] + c * A[2];
+        y = s * A[1] + c * A[3];
+    }
+    size[0] = sqrt(x * x + y * y);
+    size[1] = size[0] > 0.0 ? fabs(A[0] * A[3] - A[1] * A[2]) / size[0] : 0.0;
+    U[0] = size[0] > 0.0 ? x / size[0] : 1.0;
+    U[1] = size[0] > 0.0 ? y / size[0] : 0.0;
+    U[2] = -U[1];
+    U[3] = U[0];
+}
+
 int sp_eigen(int n, double *A, double *w, double *work) {
+    if (n == 2 && isfinite(A[0] + A[2] + A[3])) {
+        eigen_two(A, w);
+        return 0;
+    }
     int info = 0;
     int work_size = 3 * n;
     F77_CALL(dsyev)("V", "U", &n, A, &n, w, work, &work_size, &info SP_FCONE SP_FCONE);
@@ -120,6 +172,10 @@ int sp_eigen(int n, double *A, double *w, double *work) {
 }
 
 int sp_left_svd(int n, double *A, double *s, double *U, double *work) {
+    if (n == 2 && isfinite(A[0] + A[1] + A[2] + A[3])) {
+        left_svd_two(A, s, U);
+        return 0;
+    }
     int info = 0;
     int one = 1;
     int work_size = 8 * n;
@@ -133,6 +189,30 @@ void sp_add_outer(int d, double alpha, const double *u, double *packed) {
     for (int j = 0; j < d; j++) {
         sp_axpy((size_t)(d - j), alpha * u[j], u + j, packed);
         packed += d - j;
+    }
+}
+
+void sp_add_crossprod(int n, int d, const double *restrict rows, double *restrict packed) {
+    int i = 0;
+    /* Two rows at a time: every element of the sum is read and written half as often. */
+    for (; i + 2 <= n; i += 2) {
+        const double *u = rows + (size_t)d * i, *v = u + d;
+        double *restrict at = packed;
+        for (int j = 0; j < d; j++) {
+            const double x = u[j], y = v[j];
+            int k = j;
+            for (; k + 2 <= d; k += 2) {
+                at[0] += x * u[k] + y * v[k];
+                at[1] += x * u[k + 1] + y * v[k + 1];
+                at += 2;
+            }
+            if (k < d) {
+                *at++ += x * u[k] + y * v[k];
+            }
+        }
+    }
+    if (i < n) {
+        sp_add_outer(d, 1.0, rows + (size_t)d * i, packed);
     }
 }
 
@@ -167,6 +247,19 @@ void sp_add_columns(size_t n, size_t m, const double *A, const double *restrict 
         if (i < n) {
             y[i] += (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
         }
+    }
+    if (m - j == 3) {
+        const double *restrict a = A + n * j, *restrict b = a + n, *restrict c = b + n;
+        const double wa = weights[j], wb = weights[j + 1], wc = weights[j + 2];
+        size_t i = 0;
+        for (; i + 2 <= n; i += 2) {
+            y[i] += (wa * a[i] + wb * b[i]) + wc * c[i];
+            y[i + 1] += (wa * a[i + 1] + wb * b[i + 1]) + wc * c[i + 1];
+        }
+        if (i < n) {
+            y[i] += (wa * a[i] + wb * b[i]) + wc * c[i];
+        }
+        return;
     }
     for (; j < m; j++) {
         sp_axpy(n, weights[j], A + n * j, y);

@@ -127,6 +127,9 @@ int sp_left_svd(int n, double *A, double *s, double *U, double *work);
 /* packed += alpha u u', u of length d. */
 void sp_add_outer(int d, double alpha, const double *u, double *packed);
 
+/* packed += the sum of u u' over n rows u of length d, one after another. */
+void sp_add_crossprod(int n, int d, const double *restrict rows, double *restrict packed);
+
 /* packed += alpha (u v' + v u'). */
 void sp_add_outer_sym(int d, double alpha, const double *restrict u, const double *restrict v,
                       double *restrict packed);

@@ -171,9 +171,7 @@ static void put_free_products(SEXP out, int d) {
     SEXP rows = VECTOR_ELT(out, RED_FREE_ROWS);
     double *C_free = REAL(put_doubles(out, RED_C_FREE, sp_packed_size(d)));
     memset(C_free, 0, sp_packed_size(d) * sizeof(double));
-    for (R_xlen_t i = 0; i < Rf_xlength(rows); i += d) {
-        sp_add_outer(d, 1.0, REAL(rows) + i, C_free);
-    }
+    sp_add_crossprod((int)(Rf_xlength(rows) / d), d, REAL(rows), C_free);
 }
 
 enum {

@@ -203,10 +203,11 @@ SEXP lmm_respond(SEXP reduced, SEXP replay, SEXP y) {
         sp_respond_cells(size.m, n_cells, size.q, design.d, centres.unit_cell, a, sum);
         centres.sum = sum;
     }
-    sp_respond_products(
-        size.m, size.q, design.d, n_shared, unit_item, a, size.n_levels > 1 ? &centres : NULL,
-        copy_doubles(out, RED_B, (size_t)n_shared * (q * (q + 1) / 2) * packed, "B"),
-        (double *)R_alloc(q * d, sizeof(double)));
+    const size_t n_matrices = (size_t)n_shared * (q * (q + 1) / 2);
+    sp_respond_products(size.m, size.q, design.d, n_shared, unit_item, a,
+                        size.n_levels > 1 ? &centres : NULL,
+                        copy_doubles(out, RED_B, n_matrices * packed, "B"),
+                        (double *)R_alloc((n_matrices + q) * d, sizeof(double)));
     UNPROTECT(1);
     return out;
 }

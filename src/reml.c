@@ -72,7 +72,7 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
     work->cv = sp_take(memory, &used, sp_packed_size(data->d));
     work->Phi = sp_take(memory, &used, d * d);
     work->root_rows = sp_take(memory, &used, d * d);
-    work->weights = sp_take(memory, &used, k * (size_t)data->n_shared * n_elements(data->q));
+    work->weights = sp_take(memory, &used, (size_t)data->n_shared * n_elements(data->q));
     work->level_sums = sp_take(memory, &used, all_level_sums_size(model));
     work->weight_tau = sp_take(memory, &used, sp_packed_size(data->d));
     work->weight_rho = sp_take(memory, &used, sp_packed_size(data->d));
@@ -287,12 +287,6 @@ static void shared_weights(int q, const double *M, double *weights) {
     }
 }
 
-/* packed += the products of all shared items, each with its weight. */
-static void add_shared_products(const sp_reduced *data, const double *weights, double *packed) {
-    sp_add_columns(sp_packed_size(data->d), (size_t)data->n_shared * n_elements(data->q), data->B,
-                   weights, packed);
-}
-
 static sp_status add_items(const sp_reduced *data, const sp_model *model, const sp_point *point,
                            sp_reml_work *work, sp_value *value) {
     int q = data->q, d = data->d;
@@ -309,12 +303,11 @@ static sp_status add_items(const sp_reduced *data, const sp_model *model, const 
             shared_weights(q, W, work->weights + n_elements(q) * (size_t)g);
         } else if (data->n_levels == 1) {
             sp_rows_multiply(q, q, d, Ci, item_rows(data, g), u);
-            for (int i = 0; i < q; i++) {
-                sp_add_outer(d, 1.0, u + (size_t)d * i, work->cv);
-            }
+            sp_add_crossprod(q, d, u, work->cv);
         }
     }
-    add_shared_products(data, work->weights, work->cv);
+    sp_add_columns(sp_packed_size(d), (size_t)data->n_shared * n_elements(q), data->B,
+                   work->weights, work->cv);
     return SP_OK;
 }
 
@@ -352,9 +345,7 @@ static void absorb(int q, int d, double *M, double *rows, double *R, double *a, 
         }
         R[j + (size_t)q * j] = diagonal;
     }
-    for (int i = 0; i < q; i++) {
-        sp_add_outer(d, 1.0, rows + (size_t)d * i, cv);
-    }
+    sp_add_crossprod(q, d, rows, cv);
 }
 
 /* Each cell's rows [Ci R | Ci a], one set of q for all its units, join its node. */
@@ -459,9 +450,7 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
             work->offset[level + 1] + (size_t)data->parent[level][node - work->offset[level]];
         absorb(q, d, CR, rows, work->Rn + qq * up, work->an + qd * up, work->cv, along);
     } else {
-        for (int i = 0; i < q; i++) {
-            sp_add_outer(d, 1.0, rows + (size_t)d * i, work->cv);
-        }
+        sp_add_crossprod(q, d, rows, work->cv);
     }
     return SP_OK;
 }
@@ -735,27 +724,29 @@ static void add_row_traces_s(const sp_model *model, int k, item_view view, const
     work->rQ[both] += trace_product(q, rho, W3);
 }
 
-/* Weights (q (q + 1) / 2 per parameter, the parameters' first items one after another) of a shared
- * item's products in P_r, for the unit-level parameters and s. */
-static void weigh_shared_products(const sp_reduced *data, const sp_model *model, int k, int item,
-                                  item_view view, sp_reml_work *work) {
+/* P_r of the unit-level parameters and s += a shared item's products. weights: q (q + 1) / 2. */
+static void add_shared_products(const sp_reduced *data, const sp_model *model, int k, int item,
+                                item_view view, sp_reml_work *work, double *weights) {
     int q = data->q;
-    size_t w = n_elements(q);
+    size_t packed = sp_packed_size(data->d);
+    const double *B = shared_products(data, item);
     for (int r = 0; r < k; r++) {
-        double *weight = work->weights + w * ((size_t)data->n_shared * r + item);
         if (r == model->n_par) {
-            shared_weights(q, view.W2, weight);
+            shared_weights(q, view.W2, weights);
         } else if (model->level[r] == 0) {
             const double *u = view.Y + (size_t)q * model->row[r];
             const double *v = view.Y + (size_t)q * model->col[r];
-            double twice = u == v ? 1.0 : 2.0;
+            double twice = u == v ? 1.0 : 2.0, *weight = weights;
             for (int b = 0; b < q; b++) {
                 for (int a = 0; a < b; a++) {
                     *weight++ = twice * (u[a] * v[b] + v[a] * u[b]);
                 }
                 *weight++ = twice * u[b] * v[b];
             }
+        } else {
+            continue;
         }
+        sp_add_columns(packed, n_elements(q), B, weights, work->P_shared + packed * r);
     }
 }
 
@@ -777,7 +768,7 @@ static void trace_shared_products(const sp_reduced *data, const sp_reml_work *wo
     }
 }
 
-/* One shared item: what its products add to the traces, and their weights in P. */
+/* One shared item: what its products add to the traces and to P. */
 static void add_shared_item(const sp_reduced *data, const sp_model *model, int k, int item,
                             item_view view, sp_reml_work *work, double *scratch) {
     int q = data->q, q0 = model->dim[0];
@@ -793,7 +784,7 @@ static void add_shared_item(const sp_reduced *data, const sp_model *model, int k
     if (k > model->n_par) {
         add_row_traces_s(model, k, view, tau, rho, work, over_rho + mm);
     }
-    weigh_shared_products(data, model, k, item, view, work);
+    add_shared_products(data, model, k, item, view, work, tau);
 }
 
 /* Traces over the first p columns and over the last one of the products of n rows of length d. */
@@ -831,9 +822,7 @@ static void add_rows_item(const sp_reduced *data, const sp_model *model, int k, 
     add_row_traces(model, view, over_x, over_rho, work, wa);
     if (k > model->n_par) {
         sp_rows_multiply(q, q, d, view.W, rows, wa);
-        for (int i = 0; i < q; i++) {
-            sp_add_outer(d, 1.0, wa + (size_t)d * i, P_single + packed * model->n_par);
-        }
+        sp_add_crossprod(q, d, wa, P_single + packed * model->n_par);
         trace_rows(q, d, rows, over_x, over_rho);
         add_row_traces_s(model, k, view, over_x, over_rho, work, wa);
     }
@@ -1443,13 +1432,6 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
     add_items_derivatives(data, model, point, k, work, out->trace, P_single);
     if (data->n_levels > 1) {
         add_nodes(data, model, point, k, work, out->trace, P_single);
-    }
-    for (int r = 0; r < k; r++) {
-        if (r == model->n_par || model->level[r] == 0) {
-            add_shared_products(data,
-                                work->weights + (size_t)r * data->n_shared * n_elements(data->q),
-                                P_shared + packed * r);
-        }
     }
     for (int l = 0; l < data->n_levels; l++) {
         collect_level(model, work, k, l, out->trace);

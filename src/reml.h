@@ -104,7 +104,7 @@ struct sp_reml_work {
     double *node_Ga, *node_De, *node_y;         /* per node of levels >= 2 */
     double *cv, *Phi, *weight_tau, *weight_rho; /* d x d sized */
     double *root_rows;                          /* root by its rows, d x d */
-    double *weights;    /* per parameter and product of a shared item: its weight */
+    double *weights;                            /* per product of a shared item: its weight in CV */
     double *level_sums; /* sums for the traces of the levels' own parameters */
     double *P_shared, *T, *trQ, *rQ;
     double *small;                /* scratch */

@@ -94,8 +94,9 @@ void sp_respond(const sp_replay *design, const double *y, double *a, double *Cfr
     }
     *rss = sp_dot((size_t)design->n, rotated, rotated);
     *y_scale = *rss > 0.0 && design->n > p ? sqrt(*rss / (design->n - p)) : 1.0;
+    const double inverse = 1.0 / *y_scale;
     for (int i = 0; i < design->n; i++) {
-        rotated[i] /= *y_scale;
+        rotated[i] *= inverse;
     }
     for (int g = 0; g < design->n_units; g++) {
         int n_rows = design->start[g + 1] - design->start[g];
@@ -116,29 +117,31 @@ void sp_respond(const sp_replay *design, const double *y, double *a, double *Cfr
 
 void sp_respond_products(int n_units, int q, int d, int n_shared, const int *unit_item,
                          const double *a, const sp_centres *centres, double *B, double *work) {
-    size_t packed = sp_packed_size(d);
+    size_t packed = sp_packed_size(d), n_matrices = (size_t)n_shared * q * (q + 1) / 2;
     int p = d - 1;
-    for (size_t matrix = 0; matrix < (size_t)n_shared * q * (q + 1) / 2; matrix++) {
-        for (int j = 0; j < d; j++) {
-            B[packed * matrix + last_in_row(d, j)] = 0.0;
-        }
-    }
+    double *last = work, *centred = last + n_matrices * d; /* each matrix's last column */
+    memset(last, 0, n_matrices * d * sizeof(double));
     for (int g = 0; g < n_units; g++) {
         if (unit_item[g] >= n_shared) {
             continue;
         }
-        double *matrix = B + packed * ((size_t)unit_item[g] * q * (q + 1) / 2);
-        const double *rows = sp_centred_rows(g, q, d, a, centres, work);
+        double *column = last + (size_t)d * ((size_t)unit_item[g] * q * (q + 1) / 2);
+        const double *rows = sp_centred_rows(g, q, d, a, centres, centred);
         for (int s = 0; s < q; s++) {
-            for (int r = 0; r <= s; r++) {
-                const double *u = rows + (size_t)d * r, *v = rows + (size_t)d * s;
-                double *last = matrix + p; /* of row 0 */
-                for (int j = 0; j < d; j++) {
-                    *last += 0.5 * (u[j] * v[p] + u[p] * v[j]);
-                    last += p - j;
-                }
-                matrix += packed;
+            const double *v = rows + (size_t)d * s;
+            for (int r = 0; r < s; r++) {
+                const double *u = rows + (size_t)d * r;
+                sp_axpy((size_t)d, 0.5 * v[p], u, column);
+                sp_axpy((size_t)d, 0.5 * u[p], v, column);
+                column += d;
             }
+            sp_axpy((size_t)d, v[p], v, column);
+            column += d;
+        }
+    }
+    for (size_t matrix = 0; matrix < n_matrices; matrix++) {
+        for (int j = 0; j < d; j++) {
+            B[packed * matrix + last_in_row(d, j)] = last[(size_t)d * matrix + j];
         }
     }
 }

@@ -33,7 +33,7 @@ void sp_respond_cells(int n_units, int n_cells, int q, int d, const int *unit_ce
                       double *cell_sum);
 
 /* The same for the cross-products B of the n_shared shared items (see sp_cross_products), after
- * the sums of cells. work: q * d. */
+ * the sums of cells. work: d for each of the n_shared q (q + 1) / 2 matrices, and q d. */
 void sp_respond_products(int n_units, int q, int d, int n_shared, const int *unit_item,
                          const double *a, const sp_centres *centres, double *B, double *work);
 
