@@ -161,6 +161,11 @@ static inline void reduced_init(const dense_model *m, reduced_case *c) {
         }
     }
     data->Cfree = Cfree;
+    double *z_factor = own_doubles(c, q * q), *mean_squares = own_doubles(c, q + 1);
+    sp_factor_units(n_units, m->q, R, z_factor, own_doubles(c, q * q));
+    sp_mean_squares(m->n, n_units, m->q, data->d, R, a, Cfree, mean_squares);
+    data->z_factor = z_factor;
+    data->mean_squares = mean_squares;
     reduced_nodes(m, c);
     reduced_items(m, c);
     reduced_blocks(m, c);

@@ -3,6 +3,7 @@
  * plain sums over the rows. */
 #include "ctest.h"
 #include "dense.h"
+#include "linalg.h"
 #include "reduce.h"
 
 enum { MAX_D = 8, MAX_Q = 3 };
@@ -124,11 +125,51 @@ static void check_products(const char *what, const dense_model *m) {
     release(&r);
 }
 
+/* What a search begins with: Z'Z from its factor, and y'y from the mean squares. */
+static void check_start(const dense_model *m) {
+    reduction r = reduce(m, NULL, NULL);
+    int q = m->q, d = r.d, units = m->n_groups[0];
+    double factor[MAX_Q * MAX_Q], work[MAX_Q * MAX_Q], mean_squares[MAX_Q + 1], worst = 0.0;
+    sp_factor_units(units, q, r.R, factor, work);
+    for (int b = 0; b < q; b++) {
+        for (int c = 0; c < q; c++) {
+            const double *zb = m->Z + (size_t)m->n * b, *zc = m->Z + (size_t)m->n * c;
+            double sum = 0.0;
+            for (int i = 0; i < q; i++) {
+                sum += factor[i + q * b] * factor[i + q * c];
+            }
+            keep_worst(sum, product(m, 0, zb, zc),
+                       sqrt(product(m, 0, zb, zb) * product(m, 0, zc, zc)), &worst);
+        }
+    }
+    ct_near("  factor of Z over all units", worst, 0.0, 1e-13);
+
+    double *Cfree = calloc(sp_packed_size(d), sizeof(double)), sum = 0.0, n_free = m->n;
+    for (int i = 0; i < d; i++) {
+        Cfree[sp_packed_size(d) - 1] += pow(r.Rfree[i + d * (d - 1)], 2);
+    }
+    sp_mean_squares(m->n, units, q, d, r.R, r.a, Cfree, mean_squares);
+    for (int j = 0; j < q; j++) {
+        int n_rows = 0;
+        for (int u = 0; u < units; u++) {
+            n_rows += r.R[(size_t)q * q * u + j + q * j] > 0.0;
+        }
+        sum += n_rows * mean_squares[j];
+        n_free -= n_rows;
+    }
+    sum += n_free * mean_squares[q];
+    double all = product(m, 0, m->y, m->y);
+    ct_near("  mean squares make up y'y", sum / all, 1.0, 1e-13);
+    free(Cfree);
+    release(&r);
+}
+
 static void products(void) {
     const int few[9] = {4, 1, 7, 2, 3, 1, 5, 2, 6};
     for (int q = 1; q <= MAX_Q; q++) {
         dense_model m = dense_example(9, few, 4, q, 1, 2, q == 2, 20 + (uint64_t)q);
         check_products(q == 1 ? "width 1" : q == 2 ? "width 2 and weights" : "width 3", &m);
+        check_start(&m);
         dense_free_model(&m);
     }
     /* More free rows than are merged at once, and one long unit that must be sorted. */

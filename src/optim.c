@@ -306,17 +306,12 @@ static void set_point(search *o) {
 }
 
 /* T of every block: the inverse of the triangular factor of Z over the level's groups, each of
- * average size, so that in the new basis a group's information is about one. From rows, not from
- * Z'Z: columns such as time and its square, far from zero, would lose the digits between them. */
+ * average size, so that in the new basis a group's information is about one. */
 static void whiten(search *o) {
     const sp_reduced *data = o->data;
+    const double *total = data->z_factor;
     int q = data->q;
-    double *total = o->held, *rows = total + (size_t)q * q;
-    memset(total, 0, (size_t)q * q * sizeof(double));
-    for (int u = 0; u < data->n_units; u++) {
-        memcpy(rows, data->R + (size_t)q * q * u, (size_t)q * q * sizeof(double));
-        sp_update_factor(q, q, rows, total);
-    }
+    double *rows = o->held;
     double *T = o->T;
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b];
@@ -754,22 +749,11 @@ static double run_from_start(search *o, int nearby, double *predicted, sp_reason
 /* The weight that the units' rows of y give each column of Z, on the whitened scale: their mean
  * square in row j beside that of the free rows. weight: q. */
 static void moment_weights(const search *o, double *weight) {
-    const sp_reduced *data = o->data;
-    int q = data->q, d = data->d;
-    double n_free = (double)data->n;
+    const double *mean_squares = o->data->mean_squares;
+    int q = o->data->q;
+    double s = mean_squares[q];
     for (int j = 0; j < q; j++) {
-        double sum = 0.0, rows = 0.0;
-        for (int u = 0; u < data->n_units; u++) {
-            double y = data->a[((size_t)q * u + j) * d + d - 1];
-            rows += data->R[(size_t)q * q * u + j + (size_t)q * j] > 0.0;
-            sum += y * y;
-        }
-        weight[j] = rows > 0.0 ? sum / rows : 0.0;
-        n_free -= rows;
-    }
-    double s = n_free > 0.0 ? data->Cfree[sp_packed_size(d) - 1] / n_free : 0.0;
-    for (int j = 0; j < q; j++) {
-        double l = s > 0.0 ? sqrt(fmax(weight[j] / s - 1.0, 0.0)) : 1.0;
+        double l = s > 0.0 ? sqrt(fmax(mean_squares[j] / s - 1.0, 0.0)) : 1.0;
         weight[j] = fmin(fmax(l, smallest_start), 1000.0);
     }
 }

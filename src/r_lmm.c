@@ -28,6 +28,8 @@ static const char *const reduced_names[] = {"n",
                                             "B",
                                             "C_free",
                                             "free_rows",
+                                            "z_factor",
+                                            "mean_squares",
                                             "cell_item",
                                             "cell_node",
                                             "cell_count",
@@ -172,6 +174,13 @@ static void put_free_products(SEXP out, int d) {
     double *C_free = REAL(put_doubles(out, RED_C_FREE, sp_packed_size(d)));
     memset(C_free, 0, sp_packed_size(d) * sizeof(double));
     sp_add_crossprod((int)(Rf_xlength(rows) / d), d, REAL(rows), C_free);
+}
+
+/* The mean squares of y, once all else is there. */
+static void put_mean_squares(SEXP out, int n, int n_units, int q, int d) {
+    sp_mean_squares(n, n_units, q, d, REAL(VECTOR_ELT(out, RED_R)), REAL(VECTOR_ELT(out, RED_A)),
+                    REAL(VECTOR_ELT(out, RED_C_FREE)),
+                    REAL(put_doubles(out, RED_MEAN_SQUARES, (size_t)q + 1)));
 }
 
 enum {
@@ -348,6 +357,9 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     } else {
         put_patterns(out, m, n_levels, q, d);
     }
+    sp_factor_units(m, q, R, REAL(put_doubles(out, RED_Z_FACTOR, (size_t)q * q)),
+                    allocate((size_t)q * q));
+    put_mean_squares(out, n, m, q, d);
     UNPROTECT(2);
     return out;
 }
@@ -427,6 +439,8 @@ static void read_reduced(SEXP list, sp_reduced *data, sp_units *units) {
     data->B = arg_doubles(VECTOR_ELT(list, RED_B),
                           (size_t)data->n_shared * (q * (q + 1) / 2) * packed, "B");
     data->Cfree = arg_doubles(VECTOR_ELT(list, RED_C_FREE), packed, "C_free");
+    data->z_factor = arg_doubles(VECTOR_ELT(list, RED_Z_FACTOR), q * q, "z_factor");
+    data->mean_squares = arg_doubles(VECTOR_ELT(list, RED_MEAN_SQUARES), q + 1, "mean_squares");
     SEXP free_rows = VECTOR_ELT(list, RED_FREE_ROWS);
     if (!Rf_isNull(free_rows)) {
         size_t n_free = (size_t)Rf_xlength(free_rows) / d;
@@ -630,6 +644,7 @@ static SEXP rebase(SEXP reduced, const sp_reduced *data, const double *root) {
     sp_change_fixed(data->p, root, y_scale, Rx, put_copy(out, RED_COEF));
     put_free_products(out, d);
     put_patterns(out, m, data->n_levels, q, d);
+    put_mean_squares(out, data->n, m, q, d);
     SET_VECTOR_ELT(out, RED_REBASED, Rf_ScalarLogical(1));
     UNPROTECT(1);
     return out;

@@ -18,6 +18,8 @@ enum {
     RED_B,
     RED_C_FREE,
     RED_FREE_ROWS,
+    RED_Z_FACTOR,
+    RED_MEAN_SQUARES,
     RED_CELL_ITEM,
     RED_CELL_NODE,
     RED_CELL_COUNT,

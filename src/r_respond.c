@@ -182,9 +182,8 @@ SEXP lmm_respond(SEXP reduced, SEXP replay, SEXP y) {
 
     SEXP out = PROTECT(Rf_shallow_duplicate(reduced));
     double *a = copy_doubles(out, RED_A, m * q * d, "a");
-    double rss, y_scale;
-    sp_respond(&design, REAL(y), a, copy_doubles(out, RED_C_FREE, packed, "C_free"),
-               copy_doubles(out, RED_COEF, p, "coef"), &rss, &y_scale,
+    double *C_free = copy_doubles(out, RED_C_FREE, packed, "C_free"), rss, y_scale;
+    sp_respond(&design, REAL(y), a, C_free, copy_doubles(out, RED_COEF, p, "coef"), &rss, &y_scale,
                (double *)R_alloc(sp_respond_work_size(&design), sizeof(double)));
     if (!R_FINITE(rss)) {
         Rf_error("the response has values that are not finite");
@@ -193,6 +192,9 @@ SEXP lmm_respond(SEXP reduced, SEXP replay, SEXP y) {
     SET_VECTOR_ELT(out, RED_FREE_ROWS, R_NilValue);
     copy_doubles(out, RED_RSS, 1, "rss")[0] = rss;
     copy_doubles(out, RED_Y_SCALE, 1, "y_scale")[0] = y_scale;
+    sp_mean_squares(size.n, size.m, size.q, design.d,
+                    arg_doubles(VECTOR_ELT(out, RED_R), m * q * q, "R"), a, C_free,
+                    copy_doubles(out, RED_MEAN_SQUARES, q + 1, "mean_squares"));
     sp_centres centres;
     if (size.n_levels > 1) {
         const int n_cells = Rf_length(VECTOR_ELT(out, RED_CELL_ITEM));

@@ -405,6 +405,31 @@ void sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *k
     }
 }
 
+void sp_factor_units(int n_units, int q, const double *R, double *factor, double *work) {
+    size_t qq = (size_t)q * q;
+    memset(factor, 0, qq * sizeof(double));
+    for (int u = 0; u < n_units; u++) {
+        memcpy(work, R + qq * u, qq * sizeof(double));
+        sp_update_factor(q, q, work, factor);
+    }
+}
+
+void sp_mean_squares(int n, int n_units, int q, int d, const double *R, const double *a,
+                     const double *Cfree, double *mean_squares) {
+    double n_free = n;
+    for (int j = 0; j < q; j++) {
+        double sum = 0.0, n_rows = 0.0;
+        for (int u = 0; u < n_units; u++) {
+            double y = a[((size_t)q * u + j) * d + d - 1];
+            n_rows += R[(size_t)q * q * u + j + (size_t)q * j] > 0.0;
+            sum += y * y;
+        }
+        mean_squares[j] = n_rows > 0.0 ? sum / n_rows : 0.0;
+        n_free -= n_rows;
+    }
+    mean_squares[q] = n_free > 0.0 ? Cfree[sp_packed_size(d) - 1] / n_free : 0.0;
+}
+
 void sp_change_rows(size_t n_rows, int d, const double *root, double *rows) {
     for (size_t r = 0; r < n_rows; r++, rows += d) {
         rows[d - 1] = sp_dot((size_t)d, rows, root + (size_t)d * (d - 1));

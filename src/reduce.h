@@ -83,6 +83,17 @@ void sp_rank_fixed(int n, int p, double tolerance, double *Rfull, int *kept, dou
 void sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *kept,
                        const double *Rx, const double *coef, double *rows);
 
+/* What a search for the optimum begins with, so that it need not look at units.
+ * factor (q x q): triangular factor of Z over all rows, from those of the units. From rows, not
+ * from Z'Z: columns such as time and its square, far from zero, would lose the digits between them.
+ * work: q * q. */
+void sp_factor_units(int n_units, int q, const double *R, double *factor, double *work);
+
+/* mean_squares (q + 1): of y in row j of the units that have one, and last in the free rows; 0
+ * where there are none. Cfree: packed cross-products of the free rows. */
+void sp_mean_squares(int n, int n_units, int q, int d, const double *R, const double *a,
+                     const double *Cfree, double *mean_squares);
+
 /* Other coordinates for [X y], in which they are orthogonal in the metric of some V^-1:
  * [X y] root, root = [upper triangular p x p | (-beta, 1)] (d x d, as sp_reml_value leaves it).
  * Row vectors of length d in place: */

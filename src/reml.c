@@ -233,7 +233,7 @@ static double factor_two(double s, const double *B, double *Ci) {
     Ci[3] = 1.0 / second;
     Ci[1] = -along * Ci[0] * Ci[3];
     Ci[2] = 0.0;
-    return 2.0 * (log(first) + log(second));
+    return 2.0 * log(first * second);
 }
 
 sp_status sp_factor_level(int q, const double *R, const sp_model *model, const sp_point *point,

@@ -34,12 +34,13 @@ typedef struct {
     int n, p, q, d; /* rows, rank of X, columns of Z, p + 1 */
     int n_levels;
     int n_units, n_items, n_shared, n_cells;
-    const double *R;          /* q x q per unit */
-    const double *a;          /* q rows of length d per unit */
-    const int *item_unit;     /* a unit with the item's R */
-    const double *item_count; /* units of the item */
-    const double *B;          /* cross-products of the shared items (pattern.h) */
-    const double *Cfree;      /* packed d x d: cross-products of the rows free of Z */
+    const double *R;                       /* q x q per unit */
+    const double *a;                       /* q rows of length d per unit */
+    const int *item_unit;                  /* a unit with the item's R */
+    const double *item_count;              /* units of the item */
+    const double *B;                       /* cross-products of the shared items (pattern.h) */
+    const double *Cfree;                   /* packed d x d: cross-products of the rows free of Z */
+    const double *z_factor, *mean_squares; /* for the search's start (reduce.h) */
     /* Cells: units of one node of level 1 that share an item, node by node. */
     const int *cell_item, *cell_node;
     const double *cell_count, *cell_sum;

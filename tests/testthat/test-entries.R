@@ -187,12 +187,12 @@ test_that("an argument of the wrong type, length or value is an error", {
 unread <- list(
   "lmm_fit reduced" = c("n_x", "kept", "rss", "aliased", "alias_coef", "rebased"),
   "lmm_replay reduced" = c(
-    "n_x", "a", "item_unit", "item_count", "n_shared", "B", "C_free", "free_rows", "cell_item",
-    "cell_node", "cell_count", "cell_sum", "Rx", "coef", "y_scale", "rss", "sum_log_weights",
-    "aliased", "alias_coef", "crossed", "rebased"
+    "n_x", "a", "item_unit", "item_count", "n_shared", "B", "C_free", "free_rows", "z_factor",
+    "mean_squares", "cell_item", "cell_node", "cell_count", "cell_sum", "Rx", "coef", "y_scale",
+    "rss", "sum_log_weights", "aliased", "alias_coef", "crossed", "rebased"
   ),
   "lmm_respond reduced" = c(
-    "n_x", "kept", "R", "item_unit", "item_count", "free_rows", "cell_item", "cell_node",
+    "n_x", "kept", "z_factor", "item_unit", "item_count", "free_rows", "cell_item", "cell_node",
     "cell_count", "sum_log_weights", "aliased", "alias_coef", "crossed", "rebased"
   )
 )
