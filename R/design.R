@@ -13,7 +13,6 @@
 #' @noRd
 build_design <- function(spec, frame, contrasts = NULL) {
   fixed <- design_columns(attr(frame, "terms"), frame, contrasts)
-  n <- .row_names_info(frame, 2L)
   groupings <- code_groupings(spec$terms, frame)
   levels <- arrange_levels(groupings)
   groupings <- levels$groupings
@@ -24,9 +23,9 @@ build_design <- function(spec, frame, contrasts = NULL) {
     y <- y - offset
   }
   list(
-    X = as_columns(fixed$columns, n),
+    X = lapply(fixed$columns, as_double),
     y = as.double(y),
-    Z = as_columns(random$columns, n),
+    Z = lapply(random$columns, as_double),
     groups = levels$groups,
     weights = .subset2(frame, "(weights)"),
     levels = levels$levels,
@@ -43,9 +42,19 @@ build_design <- function(spec, frame, contrasts = NULL) {
   )
 }
 
-# One matrix from columns that may be vectors or matrices; unlist() copies each
-# once.
+# The core reads columns of doubles where they lie.
+as_double <- function(x) {
+  if (!is.double(x)) {
+    storage.mode(x) <- "double"
+  }
+  x
+}
+
+# One matrix from columns that may be matrices, vectors, or one value for all rows; unlist() copies
+# each once.
 as_columns <- function(columns, n) {
+  constant <- lengths(columns) == 1L
+  columns[constant] <- lapply(columns[constant], rep.int, n)
   values <- unlist(columns, use.names = FALSE)
   if (is.null(values)) {
     return(matrix(0, n, 0L))
@@ -62,8 +71,8 @@ as_columns <- function(columns, n) {
 #' Terms in numeric vectors and factors with treatment contrasts are multiplied here,
 #' which costs a fifth of `model.matrix()`; other contrasts and matrices go there.
 #'
-#' @returns A list: `columns` (list of vectors, or one matrix in a list), `names`,
-#'   `assign`, `contrasts`, `xlevels`.
+#' @returns A list: `columns` (list of vectors, or one matrix in a list; the intercept is one
+#'   value for all rows), `names`, `assign`, `contrasts`, `xlevels`.
 #' @noRd
 design_columns <- function(terms, frame, contrasts = NULL, check = TRUE) {
   factors <- attr(terms, "factors")
@@ -84,7 +93,7 @@ design_columns <- function(terms, frame, contrasts = NULL, check = TRUE) {
   if (!intercept && length(coded)) {
     factors <- code_first_factor(factors, used[is_factor])
   }
-  columns <- if (intercept) list(list(`(Intercept)` = rep.int(1, .row_names_info(frame, 2L))))
+  columns <- if (intercept) list(list(`(Intercept)` = 1))
   labels <- attr(terms, "term.labels")
   for (j in seq_along(labels)) {
     i <- seq_along(used)[factors[used, j] > 0]
@@ -499,11 +508,12 @@ check_unit_sizes <- function(design) {
 # Rank of the map from parameters to the units' covariance matrices. A thousand
 # units are enough to show what differs between units.
 has_independent_parameters <- function(design, blocks, sizes) {
+  all <- as_columns(design$Z, length(design$y))
   units <- utils::head(unique(design$groups[[1L]][order(-sizes[design$groups[[1L]]])]), 1000L)
   rows <- split(seq_along(design$groups[[1L]]), factor(design$groups[[1L]], levels = units))
   map <- do.call(rbind, lapply(rows, function(rows) {
     columns <- lapply(blocks, function(block) {
-      z <- design$Z[rows, block$columns, drop = FALSE]
+      z <- all[rows, block$columns, drop = FALSE]
       pairs <- which(lower.tri(diag(ncol(z)), diag = TRUE), arr.ind = TRUE)
       apply(pairs, 1L, function(pair) {
         product <- tcrossprod(z[, pair[1L]], z[, pair[2L]])

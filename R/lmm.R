@@ -214,7 +214,8 @@ describe_aliased <- function(design, reduced) {
     return(design)
   }
   names <- design$x_names[reduced$kept]
-  size <- sqrt(colSums(design$X[, reduced$kept, drop = FALSE]^2))
+  columns <- as_columns(design$X, length(design$y))
+  size <- sqrt(colSums(columns[, reduced$kept, drop = FALSE]^2))
   because <- vapply(seq_along(design$aliased), function(j) {
     combination <- format_combination(reduced$alias_coef[, j], names, size)
     paste0("`", design$aliased[j], "` = ", combination)

@@ -120,7 +120,10 @@ static inline void reduced_init(const dense_model *m, reduced_case *c) {
     memset(c, 0, sizeof *c);
     int d_all = m->p + 1, n_units = m->n_groups[0];
     size_t dd = (size_t)d_all * d_all, q = (size_t)m->q;
-    sp_rows rows = {m->n, m->p, m->q, n_units, m->X, m->y, m->Z, m->weights, m->group[0]};
+    sp_column X[64], Z[16];
+    sp_matrix_columns(m->n, m->p, m->X, X);
+    sp_matrix_columns(m->n, m->q, m->Z, Z);
+    sp_rows rows = {m->n, m->p, m->q, n_units, X, {m->y, 1}, Z, m->weights, m->group[0]};
     int *counts = own_ints(c, (size_t)n_units);
     int largest = sp_largest_unit(m->n, n_units, m->group[0], counts);
     double *R = own_doubles(c, q * q * n_units), *a = own_doubles(c, q * d_all * n_units);
@@ -162,7 +165,7 @@ static inline void reduced_init(const dense_model *m, reduced_case *c) {
     }
     data->Cfree = Cfree;
     double *z_factor = own_doubles(c, q * q), *mean_squares = own_doubles(c, q + 1);
-    sp_factor_units(n_units, m->q, R, z_factor, own_doubles(c, q * q));
+    sp_factor_units(n_units, m->q, R, NULL, NULL, z_factor, own_doubles(c, q * q));
     sp_mean_squares(m->n, n_units, m->q, data->d, R, a, Cfree, mean_squares);
     data->z_factor = z_factor;
     data->mean_squares = mean_squares;

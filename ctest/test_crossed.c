@@ -26,7 +26,10 @@ static void crossed_init(const dense_model *m, reduced_case *c, sp_crossed *cros
     dense_model inner = *m;
     inner.n_levels = 1;
     reduced_init(&inner, c);
-    sp_rows rows = {m->n, m->p, m->q, m->n_groups[0], m->X, m->y, m->Z, m->weights, m->group[0]};
+    sp_column X[64], Z[16];
+    sp_matrix_columns(m->n, m->p, m->X, X);
+    sp_matrix_columns(m->n, m->q, m->Z, Z);
+    sp_rows rows = {m->n, m->p, m->q, m->n_groups[0], X, {m->y, 1}, Z, m->weights, m->group[0]};
     int n_levels = m->n_levels - 1;
     const int *codes[DENSE_LEVELS];
     crossed->n_outer = 0;

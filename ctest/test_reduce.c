@@ -16,8 +16,15 @@ typedef struct {
     sp_status status;
 } reduction;
 
+static sp_column *columns_of(int n, int n_columns, const double *M) {
+    sp_column *columns = calloc((size_t)n_columns + 1, sizeof(sp_column));
+    sp_matrix_columns(n, n_columns, M, columns);
+    return columns;
+}
+
 static reduction reduce(const dense_model *m, sp_check check, void *check_data) {
-    sp_rows rows = {m->n, m->p, m->q, m->n_groups[0], m->X, m->y, m->Z, m->weights, m->group[0]};
+    sp_column *X = columns_of(m->n, m->p, m->X), *Z = columns_of(m->n, m->q, m->Z);
+    sp_rows rows = {m->n, m->p, m->q, m->n_groups[0], X, {m->y, 1}, Z, m->weights, m->group[0]};
     size_t q = (size_t)m->q, d = (size_t)m->p + 1, units = (size_t)m->n_groups[0];
     reduction out = {rows,
                      (int)d,
@@ -43,6 +50,8 @@ static void release(reduction *r) {
     free(r->a);
     free(r->Rfree);
     free(r->Rfull);
+    free((void *)r->rows.X);
+    free((void *)r->rows.Z);
 }
 
 /* Column c of [X y]. */
@@ -130,7 +139,7 @@ static void check_start(const dense_model *m) {
     reduction r = reduce(m, NULL, NULL);
     int q = m->q, d = r.d, units = m->n_groups[0];
     double factor[MAX_Q * MAX_Q], work[MAX_Q * MAX_Q], mean_squares[MAX_Q + 1], worst = 0.0;
-    sp_factor_units(units, q, r.R, factor, work);
+    sp_factor_units(units, q, r.R, NULL, NULL, factor, work);
     for (int b = 0; b < q; b++) {
         for (int c = 0; c < q; c++) {
             const double *zb = m->Z + (size_t)m->n * b, *zc = m->Z + (size_t)m->n * c;
@@ -143,6 +152,16 @@ static void check_start(const dense_model *m) {
         }
     }
     ct_near("  factor of Z over all units", worst, 0.0, 1e-13);
+
+    /* Four like the second unit, and the first. */
+    const int which[2] = {1, 0};
+    double of_two[MAX_Q * MAX_Q], of_five[MAX_Q * MAX_Q], repeated[5 * MAX_Q * MAX_Q];
+    for (int u = 0; u < 5; u++) {
+        memcpy(repeated + q * q * u, r.R + (u < 4 ? q * q : 0), (size_t)(q * q) * sizeof(double));
+    }
+    sp_factor_units(2, q, r.R, which, (const double[]){4.0, 1.0}, of_two, work);
+    sp_factor_units(5, q, repeated, NULL, NULL, of_five, work);
+    ct_near_all("  units that are alike at once", q * q, of_two, of_five, 1e-13);
 
     double *Cfree = calloc(sp_packed_size(d), sizeof(double)), sum = 0.0, n_free = m->n;
     for (int i = 0; i < d; i++) {

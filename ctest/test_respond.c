@@ -55,10 +55,15 @@ int main(void) {
         second[i] = sin(0.9 * i * i) + 100.0 - time;
         weights[i] = 0.5 + (i % 3);
     }
-    sp_rows rows = {N, P, Q, M, X, first, Z, weights, unit};
+    sp_column x[P], z[Q];
+    sp_matrix_columns(N, P, X, x);
+    sp_matrix_columns(N, Q, Z, z);
+    sp_rows rows = {N, P, Q, M, x, {first, 1}, z, weights, unit};
     reduction from_first, expected;
     reduce(&rows, &from_first);
-    rows.y = second;
+    /* The intercepts once more, one value for all rows. */
+    x[0].step = z[0].step = 0;
+    rows.y.values = second;
     reduce(&rows, &expected);
 
     int order[N], start[M + 1], held[N];

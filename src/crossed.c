@@ -49,7 +49,7 @@ static void rotate_outer(const sp_rows *rows, int n_rows, const int *members,
                          const double *reflectors, const int *codes, int code, double *columns) {
     for (int c = 0; c < rows->q; c++, columns += n_rows) {
         for (int i = 0; i < n_rows; i++) {
-            double z = codes[members[i]] == code ? rows->Z[members[i] + (size_t)rows->n * c] : 0.0;
+            double z = codes[members[i]] == code ? sp_at(rows->Z[c], members[i]) : 0.0;
             columns[i] = rows->weights ? sqrt(rows->weights[members[i]]) * z : z;
         }
         sp_reflect(n_rows, rows->q, reflectors, columns);
@@ -86,7 +86,7 @@ static rotated_unit rotate_unit(const sp_crossed_rows *in, int unit, const doubl
     }
     double *y = r.free_rows + (size_t)r.n_free * (p + 1);
     for (int i = 0; i < r.n_rows; i++) {
-        y[i] = rows->y[members[i]] * (rows->weights ? sqrt(rows->weights[members[i]]) : 1.0);
+        y[i] = sp_at(rows->y, members[i]) * (rows->weights ? sqrt(rows->weights[members[i]]) : 1.0);
     }
     sp_reflect(r.n_rows, q, reflectors, y);
     for (int i = 0; i < r.n_free; i++) {

@@ -53,15 +53,50 @@ const int *arg_sorted_ints(SEXP x, size_t n, int from, int to, const char *what)
     return values;
 }
 
-const double *arg_matrix(SEXP x, int n_rows, int *n_cols, const char *what) {
-    if (TYPEOF(x) != REALSXP || !Rf_isMatrix(x)) {
-        refuse(what, "a double matrix");
+/* Columns of one element of a design. */
+static int count_columns(SEXP x, int n, const char *what) {
+    if (TYPEOF(x) != REALSXP) {
+        refuse(what, "double");
     }
-    if (Rf_nrows(x) != n_rows) {
-        Rf_error("internal error: `%s` must have %d rows, found %d", what, n_rows, Rf_nrows(x));
+    if (!Rf_isMatrix(x)) {
+        if (Rf_xlength(x) != n && Rf_xlength(x) != 1) {
+            Rf_error("internal error: `%s` must have %d rows, found %.0f", what, n,
+                     (double)Rf_xlength(x));
+        }
+        return 1;
     }
-    *n_cols = Rf_ncols(x);
-    return REAL(x);
+    if (Rf_nrows(x) != n) {
+        Rf_error("internal error: `%s` must have %d rows, found %d", what, n, Rf_nrows(x));
+    }
+    return Rf_ncols(x);
+}
+
+const sp_column *arg_columns(SEXP x, int n, int *n_columns, const char *what) {
+    const int is_list = TYPEOF(x) == VECSXP;
+    if (!is_list && !Rf_isMatrix(x)) {
+        refuse(what, "a double matrix or a list of columns");
+    }
+    const R_xlen_t length = is_list ? Rf_xlength(x) : 1;
+    *n_columns = 0;
+    for (R_xlen_t i = 0; i < length; i++) {
+        *n_columns += count_columns(is_list ? VECTOR_ELT(x, i) : x, n, what);
+        if (*n_columns > ARG_MAX_COLUMNS) {
+            Rf_error("internal error: `%s` must have at most %d columns", what, ARG_MAX_COLUMNS);
+        }
+    }
+    sp_column *columns =
+        (sp_column *)R_alloc(*n_columns > 0 ? (size_t)*n_columns : 1, sizeof(sp_column));
+    sp_column *next = columns;
+    for (R_xlen_t i = 0; i < length; i++) {
+        SEXP element = is_list ? VECTOR_ELT(x, i) : x;
+        const int own = count_columns(element, n, what);
+        sp_matrix_columns(n, own, REAL(element), next);
+        if (!Rf_isMatrix(element)) {
+            next->step = Rf_xlength(element) == n;
+        }
+        next += own;
+    }
+    return columns;
 }
 
 int arg_int(SEXP x, int from, int to, const char *what) {

@@ -5,6 +5,7 @@
 #define SAMEPAGE_R_ARGUMENTS_H
 
 #include "r_entries.h"
+#include "reduce.h"
 #include <stddef.h>
 
 /* Most columns of X or Z: far above what anybody fits, and low enough that no product of two widths
@@ -23,8 +24,10 @@ const int *arg_ints(SEXP x, size_t n, int from, int to, const char *what);
 /* The same, and never decreasing. */
 const int *arg_sorted_ints(SEXP x, size_t n, int from, int to, const char *what);
 
-/* Elements of a double matrix with n_rows rows; *n_cols receives its number of columns. */
-const double *arg_matrix(SEXP x, int n_rows, int *n_cols, const char *what);
+/* The columns of a design with n rows, in R's transient memory: those of a double matrix, or of a
+ * list of double matrices and vectors (of n elements, or one for all rows). *n_columns receives
+ * their number. */
+const sp_column *arg_columns(SEXP x, int n, int *n_columns, const char *what);
 
 /* One whole number within from..to. */
 int arg_int(SEXP x, int from, int to, const char *what);

@@ -176,6 +176,20 @@ static void put_free_products(SEXP out, int d) {
     sp_add_crossprod((int)(Rf_xlength(rows) / d), d, REAL(rows), C_free);
 }
 
+/* The factor of Z, once the patterns are there. */
+static void put_z_factor(SEXP out, int n_units, int q) {
+    const double *R = REAL(VECTOR_ELT(out, RED_R));
+    double *factor = REAL(put_doubles(out, RED_Z_FACTOR, (size_t)q * q));
+    double *work = allocate((size_t)q * q);
+    int n_items = Rf_length(VECTOR_ELT(out, RED_ITEM_UNIT));
+    if (n_items > 0) {
+        sp_factor_units(n_items, q, R, INTEGER(VECTOR_ELT(out, RED_ITEM_UNIT)),
+                        REAL(VECTOR_ELT(out, RED_ITEM_COUNT)), factor, work);
+    } else {
+        sp_factor_units(n_units, q, R, NULL, NULL, factor, work);
+    }
+}
+
 /* The mean squares of y, once all else is there. */
 static void put_mean_squares(SEXP out, int n, int n_units, int q, int d) {
     sp_mean_squares(n, n_units, q, d, REAL(VECTOR_ELT(out, RED_R)), REAL(VECTOR_ELT(out, RED_A)),
@@ -269,9 +283,10 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     sp_rows rows;
     rows.n = n;
     rows.n_units = level_size[0];
-    rows.X = arg_matrix(X, n, &rows.p, "X");
-    rows.Z = arg_matrix(Z, n, &rows.q, "Z");
-    rows.y = arg_doubles(y, (size_t)n, "y");
+    rows.X = arg_columns(X, n, &rows.p, "X");
+    rows.Z = arg_columns(Z, n, &rows.q, "Z");
+    rows.y.values = arg_doubles(y, (size_t)n, "y");
+    rows.y.step = 1;
     rows.weights = Rf_isNull(weights) ? NULL : arg_doubles(weights, (size_t)n, "weights");
     rows.unit = INTEGER(VECTOR_ELT(groups, 0));
     double sum_log_weights = 0.0;
@@ -303,12 +318,12 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     }
 
     int largest = sp_largest_unit(n, m, rows.unit, allocate_ints((size_t)m));
-    double *a_all = allocate((size_t)m * q * d_all);
+    double *a = REAL(put_doubles(out, RED_A, (size_t)m * q * d_all));
     double *Rfree = allocate((size_t)d_all * d_all), *Rfull = allocate((size_t)d_all * d_all);
     double *R = REAL(put_doubles(out, RED_R, (size_t)m * q * q));
-    stop_on(sp_reduce_rows(
-        &rows, R, a_all, Rfree, Rfull, allocate(sp_reduce_work_size(p_all, q, largest)),
-        allocate_ints(sp_reduce_iwork_size(n, m, largest)), check_interrupt, NULL));
+    stop_on(
+        sp_reduce_rows(&rows, R, a, Rfree, Rfull, allocate(sp_reduce_work_size(p_all, q, largest)),
+                       allocate_ints(sp_reduce_iwork_size(n, m, largest)), check_interrupt, NULL));
 
     int *kept = allocate_ints((size_t)p_all);
     double *Rx = allocate((size_t)p_all * p_all), *coef = allocate((size_t)p_all);
@@ -316,9 +331,10 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     sp_fixed fixed;
     sp_rank_fixed(n, p_all, rank_tolerance, Rfull, kept, Rx, coef, alias, &fixed);
     int p = fixed.rank, d = p + 1, n_aliased = p_all - p;
-    sp_orthonormalise((size_t)m * q, p_all, &fixed, kept, Rx, coef, a_all);
-    memcpy(REAL(put_doubles(out, RED_A, (size_t)m * q * d)), a_all,
-           (size_t)m * q * d * sizeof(double));
+    sp_orthonormalise((size_t)m * q, p_all, &fixed, kept, Rx, coef, a);
+    if (n_aliased > 0) {
+        SET_VECTOR_ELT(out, RED_A, Rf_xlengthgets(VECTOR_ELT(out, RED_A), (R_xlen_t)m * q * d));
+    }
     double *free_rows = REAL(put_doubles(out, RED_FREE_ROWS, (size_t)d_all * d_all));
     for (int i = 0; i < d_all; i++) {
         for (int j = 0; j < d_all; j++) {
@@ -357,8 +373,7 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     } else {
         put_patterns(out, m, n_levels, q, d);
     }
-    sp_factor_units(m, q, R, REAL(put_doubles(out, RED_Z_FACTOR, (size_t)q * q)),
-                    allocate((size_t)q * q));
+    put_z_factor(out, m, q);
     put_mean_squares(out, n, m, q, d);
     UNPROTECT(2);
     return out;

@@ -85,13 +85,15 @@ SEXP lmm_replay(SEXP X, SEXP Z, SEXP unit, SEXP weights, SEXP reduced) {
     sp_rows rows;
     rows.n = n;
     rows.n_units = m;
-    rows.X = arg_matrix(X, n, &rows.p, "X");
-    rows.Z = arg_matrix(Z, n, &rows.q, "Z");
+    rows.X = arg_columns(X, n, &rows.p, "X");
+    rows.Z = arg_columns(Z, n, &rows.q, "Z");
     if (rows.q != size.q) {
         Rf_error("internal error: `Z` must have %d columns, found %d", size.q, rows.q);
     }
-    /* The response's column is gathered and not used: any column will do. */
-    rows.y = rows.Z;
+    /* The response's column is gathered and not used. */
+    const double nothing = 0.0;
+    rows.y.values = &nothing;
+    rows.y.step = 0;
     rows.weights = Rf_isNull(weights) ? NULL : arg_doubles(weights, (size_t)n, "weights");
     rows.unit = arg_ints(unit, (size_t)n, 1, m, "unit");
     const int *kept = arg_ints(VECTOR_ELT(reduced, RED_KEPT), (size_t)size.p, 1, rows.p, "kept");

@@ -57,8 +57,7 @@ static void order_by_unit(const sp_rows *rows, int *start, int *order) {
 
 static int precedes(const sp_rows *rows, int i, int j) {
     for (int c = 0; c < rows->q; c++) {
-        double zi = rows->Z[i + (size_t)rows->n * c];
-        double zj = rows->Z[j + (size_t)rows->n * c];
+        double zi = sp_at(rows->Z[c], i), zj = sp_at(rows->Z[c], j);
         if (zi != zj) {
             return zi < zj;
         }
@@ -94,22 +93,23 @@ static void sort_by_design(const sp_rows *rows, int n, int *order, int *held) {
     }
 }
 
+/* Returns where the next column begins. */
+static double *gather_column(sp_column column, int n_rows, const int *order, double *out) {
+    for (int i = 0; i < n_rows; i++) {
+        *out++ = sp_at(column, order[i]);
+    }
+    return out;
+}
+
 /* block: n_rows x (q + d), the unit's rows of [Z X y], times the square root of their weight. */
 static void gather(const sp_rows *rows, int n_rows, const int *order, double *block) {
-    size_t n = (size_t)rows->n;
     for (int c = 0; c < rows->q; c++) {
-        for (int i = 0; i < n_rows; i++) {
-            *block++ = rows->Z[order[i] + n * c];
-        }
+        block = gather_column(rows->Z[c], n_rows, order, block);
     }
     for (int c = 0; c < rows->p; c++) {
-        for (int i = 0; i < n_rows; i++) {
-            *block++ = rows->X[order[i] + n * c];
-        }
+        block = gather_column(rows->X[c], n_rows, order, block);
     }
-    for (int i = 0; i < n_rows; i++) {
-        *block++ = rows->y[order[i]];
-    }
+    block = gather_column(rows->y, n_rows, order, block);
     if (rows->weights) {
         int n_columns = rows->q + rows->p + 1;
         block -= (size_t)n_rows * n_columns;
@@ -405,11 +405,16 @@ void sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *k
     }
 }
 
-void sp_factor_units(int n_units, int q, const double *R, double *factor, double *work) {
+void sp_factor_units(int n, int q, const double *R, const int *unit, const double *count,
+                     double *factor, double *work) {
     size_t qq = (size_t)q * q;
     memset(factor, 0, qq * sizeof(double));
-    for (int u = 0; u < n_units; u++) {
-        memcpy(work, R + qq * u, qq * sizeof(double));
+    for (int i = 0; i < n; i++) {
+        const double *from = R + qq * (unit ? unit[i] : i);
+        const double weight = count ? sqrt(count[i]) : 1.0;
+        for (size_t e = 0; e < qq; e++) {
+            work[e] = weight * from[e];
+        }
         sp_update_factor(q, q, work, factor);
     }
 }

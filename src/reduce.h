@@ -14,13 +14,35 @@
 /* Asks whether to stop (nonzero = stop); may be NULL. */
 typedef int (*sp_check)(void *);
 
-/* The rows. X (n x p), y (n) and Z (n x q) are column-major; weights (n, positive) may be NULL;
- * unit holds 1-based codes, 1..n_units, each of which occurs. */
+/* A column of the rows: a value for each (step 1), or one for all (step 0). Columns lie where they
+ * are: at a million rows a matrix of copies would cost more than the fit. */
+typedef struct {
+    const double *values;
+    int step;
+} sp_column;
+
+/* The rows: p columns X, y, and q columns Z; weights (n, positive) may be NULL; unit holds 1-based
+ * codes, 1..n_units, each of which occurs. */
 typedef struct {
     int n, p, q, n_units;
-    const double *X, *y, *Z, *weights;
+    const sp_column *X;
+    sp_column y;
+    const sp_column *Z;
+    const double *weights;
     const int *unit;
 } sp_rows;
+
+static inline double sp_at(sp_column column, int row) {
+    return column.values[(size_t)column.step * (size_t)row];
+}
+
+/* The columns of a matrix with n rows, one after another. */
+static inline void sp_matrix_columns(int n, int n_columns, const double *M, sp_column *columns) {
+    for (int j = 0; j < n_columns; j++) {
+        columns[j].values = M + (size_t)n * j;
+        columns[j].step = 1;
+    }
+}
 
 /* Doubles and ints of workspace that sp_reduce_rows needs, given the largest unit's size. */
 size_t sp_reduce_work_size(int p, int q, int largest);
@@ -84,10 +106,11 @@ void sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *k
                        const double *Rx, const double *coef, double *rows);
 
 /* What a search for the optimum begins with, so that it need not look at units.
- * factor (q x q): triangular factor of Z over all rows, from those of the units. From rows, not
- * from Z'Z: columns such as time and its square, far from zero, would lose the digits between them.
- * work: q * q. */
-void sp_factor_units(int n_units, int q, const double *R, double *factor, double *work);
+ * factor (q x q): triangular factor of Z over all rows, from those of the units, or of count[i]
+ * units like unit[i] each (NULL: of all units). From rows, not from Z'Z: columns such as time and
+ * its square, far from zero, would lose the digits between them. work: q * q. */
+void sp_factor_units(int n, int q, const double *R, const int *unit, const double *count,
+                     double *factor, double *work);
 
 /* mean_squares (q + 1): of y in row j of the units that have one, and last in the free rows; 0
  * where there are none. Cfree: packed cross-products of the free rows. */

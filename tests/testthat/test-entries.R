@@ -136,6 +136,10 @@ welcome_values <- list(
   ),
   "dyad_rows ids" = "first element gone",
   "lmm_fit start" = "null",
+  # Two columns of one value for all rows, or none.
+  "lmm_reduce X" = c("empty list", "list"),
+  "lmm_reduce Z" = "list",
+  "lmm_replay Z" = "list",
   "lmm_reduce weights" = "null",
   "lmm_replay weights" = "null",
   # How times and ratings are missing.
@@ -180,6 +184,21 @@ test_that("an argument of the wrong type, length or value is an error", {
       taken <- not_refused(entry, arguments[[entry]], name, wrong)
       expect_identical(sort(taken), sort(as.character(welcome_values[[place]])), label = place)
     }
+  }
+})
+
+test_that("columns may lie in a list, each as a vector, a matrix or one value", {
+  arguments <- entry_arguments()$lmm_reduce
+  reduced <- entry_call("lmm_reduce", arguments)
+  x <- arguments$X
+  arguments$X <- list(x[1L, 1L], x[, -1L, drop = FALSE])
+  arguments$Z <- list(arguments$Z[, 1L], arguments$Z[, 2L])
+  expect_true(all(x[, 1L] == x[1L, 1L]))
+  expect_identical(entry_call("lmm_reduce", arguments), reduced)
+  for (wrong in list("a", 1:2, NULL, numeric(), x[-1L, 1L], x[-1L, ], list(1), 1i)) {
+    expect_error(
+      entry_call("lmm_reduce", replace(arguments, "X", list(list(1, wrong)))), "internal error"
+    )
   }
 })
 
