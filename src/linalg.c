@@ -3,6 +3,15 @@
 #include <math.h>
 #include <string.h>
 
+/* Kernels on whole rows exist twice where compiler and system can choose between two when the
+ * library is loaded: once for wider registers. Each sum is made of the same terms in the same order
+ * (which is why loops are unrolled by four), so that results are the same to the last bit. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__)
+#define SP_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define SP_WIDE
+#endif
+
 int sp_cholesky(int n, double *A) {
     for (int j = 0; j < n; j++) {
         double *col = A + (size_t)n * j;
@@ -185,30 +194,37 @@ int sp_left_svd(int n, double *A, double *s, double *U, double *work) {
     return info;
 }
 
-void sp_add_outer(int d, double alpha, const double *u, double *packed) {
+SP_WIDE void sp_add_outer(int d, double alpha, const double *u, double *packed) {
     for (int j = 0; j < d; j++) {
         sp_axpy((size_t)(d - j), alpha * u[j], u + j, packed);
         packed += d - j;
     }
 }
 
-void sp_add_crossprod(int n, int d, const double *restrict rows, double *restrict packed) {
+/* out += a x + b y, all of length n. */
+static inline void add_both(size_t n, double a, const double *x, double b, const double *y,
+                            double *restrict out) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        out[i] += a * x[i] + b * y[i];
+        out[i + 1] += a * x[i + 1] + b * y[i + 1];
+        out[i + 2] += a * x[i + 2] + b * y[i + 2];
+        out[i + 3] += a * x[i + 3] + b * y[i + 3];
+    }
+    for (; i < n; i++) {
+        out[i] += a * x[i] + b * y[i];
+    }
+}
+
+SP_WIDE void sp_add_crossprod(int n, int d, const double *restrict rows, double *restrict packed) {
     int i = 0;
     /* Two rows at a time: every element of the sum is read and written half as often. */
     for (; i + 2 <= n; i += 2) {
         const double *u = rows + (size_t)d * i, *v = u + d;
-        double *restrict at = packed;
+        double *at = packed;
         for (int j = 0; j < d; j++) {
-            const double x = u[j], y = v[j];
-            int k = j;
-            for (; k + 2 <= d; k += 2) {
-                at[0] += x * u[k] + y * v[k];
-                at[1] += x * u[k + 1] + y * v[k + 1];
-                at += 2;
-            }
-            if (k < d) {
-                *at++ += x * u[k] + y * v[k];
-            }
+            add_both((size_t)(d - j), u[j], u + j, v[j], v + j, at);
+            at += d - j;
         }
     }
     if (i < n) {
@@ -216,35 +232,29 @@ void sp_add_crossprod(int n, int d, const double *restrict rows, double *restric
     }
 }
 
-void sp_add_outer_sym(int d, double alpha, const double *restrict u, const double *restrict v,
-                      double *restrict packed) {
+SP_WIDE void sp_add_outer_sym(int d, double alpha, const double *restrict u,
+                              const double *restrict v, double *restrict packed) {
     for (int j = 0; j < d; j++) {
-        double at_u = alpha * v[j], at_v = alpha * u[j];
-        int k = j;
-        for (; k + 2 <= d; k += 2) {
-            packed[0] += at_v * v[k] + at_u * u[k];
-            packed[1] += at_v * v[k + 1] + at_u * u[k + 1];
-            packed += 2;
-        }
-        if (k < d) {
-            *packed++ += at_v * v[k] + at_u * u[k];
-        }
+        add_both((size_t)(d - j), alpha * u[j], v + j, alpha * v[j], u + j, packed);
+        packed += d - j;
     }
 }
 
-void sp_add_columns(size_t n, size_t m, const double *A, const double *restrict weights,
-                    double *restrict y) {
+SP_WIDE void sp_add_columns(size_t n, size_t m, const double *A, const double *restrict weights,
+                            double *restrict y) {
     size_t j = 0;
     for (; j + 4 <= m; j += 4) {
         const double *restrict a = A + n * j, *restrict b = a + n;
         const double *restrict c = b + n, *restrict d = c + n;
         const double wa = weights[j], wb = weights[j + 1], wc = weights[j + 2], wd = weights[j + 3];
         size_t i = 0;
-        for (; i + 2 <= n; i += 2) {
+        for (; i + 4 <= n; i += 4) {
             y[i] += (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
             y[i + 1] += (wa * a[i + 1] + wb * b[i + 1]) + (wc * c[i + 1] + wd * d[i + 1]);
+            y[i + 2] += (wa * a[i + 2] + wb * b[i + 2]) + (wc * c[i + 2] + wd * d[i + 2]);
+            y[i + 3] += (wa * a[i + 3] + wb * b[i + 3]) + (wc * c[i + 3] + wd * d[i + 3]);
         }
-        if (i < n) {
+        for (; i < n; i++) {
             y[i] += (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
         }
     }
@@ -252,11 +262,13 @@ void sp_add_columns(size_t n, size_t m, const double *A, const double *restrict 
         const double *restrict a = A + n * j, *restrict b = a + n, *restrict c = b + n;
         const double wa = weights[j], wb = weights[j + 1], wc = weights[j + 2];
         size_t i = 0;
-        for (; i + 2 <= n; i += 2) {
+        for (; i + 4 <= n; i += 4) {
             y[i] += (wa * a[i] + wb * b[i]) + wc * c[i];
             y[i + 1] += (wa * a[i + 1] + wb * b[i + 1]) + wc * c[i + 1];
+            y[i + 2] += (wa * a[i + 2] + wb * b[i + 2]) + wc * c[i + 2];
+            y[i + 3] += (wa * a[i + 3] + wb * b[i + 3]) + wc * c[i + 3];
         }
-        if (i < n) {
+        for (; i < n; i++) {
             y[i] += (wa * a[i] + wb * b[i]) + wc * c[i];
         }
         return;
