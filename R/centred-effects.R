@@ -57,6 +57,12 @@ combine_columns <- function(x, rows, by) {
 # C, or NULL where no column is mostly what others say of it.
 centring_columns <- function(reduced, blocks) {
   q <- reduced$q
+  # Its least squares are those of Z itself.
+  rows <- matrix(reduced$z_factor, q)
+  squares <- crossprod(rows)
+  if (q == 2L && squares[1L, 2L]^2 < 0.99 * squares[1L, 1L] * squares[2L, 2L]) {
+    return(NULL)
+  }
   beside <- lapply(seq_len(q), function(j) {
     together <- NULL
     for (block in blocks) {
@@ -67,21 +73,6 @@ centring_columns <- function(reduced, blocks) {
     }
     together
   })
-  if (all(lengths(beside) == 0L)) {
-    return(NULL)
-  }
-  # Sums of products of the elements of the units' factors, then Z'Z: good enough to ask with.
-  items <- matrix(reduced$R, q^2)
-  if (is.null(reduced$crossed) && length(reduced$item_unit) < ncol(items)) {
-    items <- items[, reduced$item_unit + 1L, drop = FALSE]
-    items <- items * rep(sqrt(reduced$item_count), each = q^2)
-  }
-  products <- tcrossprod(items)
-  squares <- matrix(0, q, q)
-  for (r in seq_len(q)) {
-    row <- seq.int(r, q^2, q)
-    squares <- squares + products[row, row]
-  }
   mostly <- vapply(seq_len(q), function(j) {
     i <- beside[[j]]
     if (length(i) == 0L || squares[j, j] == 0) {
@@ -97,7 +88,6 @@ centring_columns <- function(reduced, blocks) {
   if (!any(mostly)) {
     return(NULL)
   }
-  rows <- matrix(aperm(array(items, c(q, q, ncol(items))), c(1L, 3L, 2L)), ncol = q)
   centring <- diag(q)
   for (j in which(mostly)) {
     centring[beside[[j]], j] <- -known_coef(rows[, beside[[j]], drop = FALSE], rows[, j])

@@ -193,7 +193,7 @@ check_rank <- function(reduced, design) {
     ))
   }
   # What is left then is the rounding of the outcome's own digits.
-  if (sqrt(reduced$rss / n) < 1e-15 * max(abs(range(design$y)))) {
+  if (sqrt(reduced$rss / n) < 1e-15 * max(abs(min(design$y)), abs(max(design$y)))) {
     stop_samepage("exact_fit", c(
       "The outcome must vary about what the fixed effects say of it.",
       x = "They give it exactly, to the last digit.",

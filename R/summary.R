@@ -182,8 +182,15 @@ decimals_for <- function(error, digits) {
 format_numbers <- function(x, digits) {
   decimals <- decimals_for(x[, ncol(x)], digits)
   x[] <- vapply(seq_along(x), function(i) {
-    row <- (i - 1L) %% nrow(x) + 1L
-    if (is.na(x[i])) "" else formatC(as.numeric(x[i]), format = "f", digits = decimals[row])
+    value <- as.numeric(x[i])
+    if (is.na(value)) {
+      ""
+    } else if (abs(value) >= 1e12) {
+      # An end of an interval, of a variance that says nothing.
+      formatC(value, format = "e", digits = 1L)
+    } else {
+      formatC(value, format = "f", digits = decimals[(i - 1L) %% nrow(x) + 1L])
+    }
   }, character(1))
   x
 }

@@ -67,3 +67,10 @@ test_that("printing says what a reader of SPSS looks for", {
     summary(ml, level = 0.9)
   })
 })
+
+test_that("numbers are printed to their standard error's digits, huge ones short", {
+  expect_identical(
+    format_numbers(cbind(c(1.23456, 1.5e-3, NA, 4.055e30), c(0.0123, 1e-5, 1, 1)), 4L)[, 1L],
+    c("1.2346", "0.0015000", "", "4.1e+30")
+  )
+})
