@@ -96,10 +96,11 @@ row_names_of <- function(data) {
   if (.row_names_info(data) < 0L) .set_row_names(nrow(data)) else attr(data, "row.names")
 }
 
-evaluate_variable <- function(expr, data, env, n) {
+# `called`: the argument that `data` is, for messages.
+evaluate_variable <- function(expr, data, env, n, called = "data") {
   value <- if (is.name(expr)) .subset2(data, as.character(expr))
   if (is.null(value)) {
-    value <- evaluate_elsewhere(expr, data, env)
+    value <- evaluate_elsewhere(expr, data, env, called)
   }
   if (inherits(value, "haven_labelled")) {
     value <- as.vector(unclass(value))
@@ -112,7 +113,9 @@ evaluate_variable <- function(expr, data, env, n) {
   }
   if (NROW(value) != n) {
     stop_samepage("variable", c(
-      paste0("`", code_of(expr), "` must have one value for each of the ", n, " rows of `data`."),
+      paste0(
+        "`", code_of(expr), "` must have one value for each of the ", n, " rows of `", called, "`."
+      ),
       x = paste0("Found ", NROW(value), ".")
     ))
   }
@@ -121,38 +124,38 @@ evaluate_variable <- function(expr, data, env, n) {
 
 # Names are looked up in the data, then where the formula was written. A function
 # found there is no variable: a misspelt `time` must not become stats::time().
-evaluate_elsewhere <- function(expr, data, env) {
+evaluate_elsewhere <- function(expr, data, env, called) {
   for (name in all.vars(expr)) {
     if (name %in% names(data)) {
       next
     }
     found <- get0(name, envir = env, mode = "any", inherits = TRUE)
     if (is.null(found) || is.function(found)) {
-      stop_missing_column(name, expr, data)
+      stop_missing_column(name, expr, data, called)
     }
   }
   tryCatch(
     eval(expr, data, env),
     error = function(condition) {
       stop_samepage("variable", c(
-        paste0("`", code_of(expr), "` must be computable from the columns of `data`."),
+        paste0("`", code_of(expr), "` must be computable from the columns of `", called, "`."),
         x = paste0("R says: ", conditionMessage(condition))
       ))
     }
   )
 }
 
-stop_missing_column <- function(name, expr, data) {
+stop_missing_column <- function(name, expr, data, called) {
   distance <- utils::adist(name, names(data), ignore.case = TRUE)[1L, ]
   close <- names(data)[distance <= max(1L, nchar(name) %/% 3L)]
   where <- if (is.name(expr)) "" else paste0(" (in `", code_of(expr), "`)")
   stop_samepage("missing_column", c(
-    "Every variable of the formula must be a column of `data`.",
+    paste0("Every variable of the formula must be a column of `", called, "`."),
     x = paste0("`", name, "`", where, " is not there."),
     i = if (length(close)) {
       paste0("Did you mean ", paste0("`", utils::head(close, 3L), "`", collapse = " or "), "?")
     } else {
-      paste0("`data` has ", some_of(names(data), 10L), ".")
+      paste0("`", called, "` has ", some_of(names(data), 10L), ".")
     }
   ))
 }

@@ -165,7 +165,10 @@ new_frame <- function(fit, newdata, used, na_action) {
   needed <- unique(needed)
   predvars <- attr(frame, "predvars")[needed]
   n <- nrow(newdata)
-  new <- lapply(predvars, evaluate_variable, data = newdata, env = environment(terms), n = n)
+  new <- lapply(
+    predvars, evaluate_variable,
+    data = newdata, env = environment(terms), n = n, called = "newdata"
+  )
   parts <- unlist(lapply(random, function(block) groupings[[block$grouping]]$parts))
   for (name in setdiff(needed, parts)) {
     new[[name]] <- like_fitted(new[[name]], frame[[name]], name)

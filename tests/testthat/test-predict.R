@@ -146,7 +146,7 @@ test_that("unusable prediction arguments are refused", {
   }
   refused("newdata", "New: Other", transform(new, Sex = "Other"))
   refused("newdata", "`age` must be of the class", transform(new, age = "nine"))
-  refused("missing_column", "`age` is not there", new["Sex"])
+  refused("missing_column", "must be a column of `newdata`", new["Sex"])
   refused("data", "class list", as.list(new))
   refused("argument", "(1 | clinic)", re.form = ~ (1 | clinic))
   refused("argument", "Found: age.", re.form = ~age)
