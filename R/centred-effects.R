@@ -139,7 +139,8 @@ fixed_by_boundary <- function(blocks, parameters, rank) {
     scale[scale == 0] <- 1
     parts <- eigen(covariance / tcrossprod(scale), symmetric = TRUE)
     root <- parts$vectors[, seq_len(rank), drop = FALSE]
-    root <- root * rep(sqrt(parts$values[seq_len(rank)]), each = n)
+    # Rounding may leave less than nothing of a small one.
+    root <- root * rep(sqrt(pmax(parts$values[seq_len(rank)], 0)), each = n)
     slopes <- apply(places, 1L, function(place) {
       slope <- matrix(0, n, rank)
       slope[place[1L], ] <- root[place[2L], ]

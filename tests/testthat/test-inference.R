@@ -190,3 +190,13 @@ test_that("vcov() has a place for columns left out when asked, as lm()'s", {
   expect_identical(full[-3L, -3L], vcov(fit))
   expect_identical(vcov(fit, complete = FALSE), vcov(fit))
 })
+
+test_that("a rank that rounding has eaten up leaves the boundary's parameters known", {
+  block <- list(columns = 1:3, names = c("a", "b", "c"))
+  covariance <- matrix(1, 3L, 3L) - diag(1e-15, 3L)
+  parameters <- c(covariance[lower.tri(covariance, diag = TRUE)], 1)
+  fixed <- fixed_by_boundary(list(block), parameters, 2L)
+  expect_length(fixed, 7L)
+  expect_false(anyNA(fixed))
+  expect_false(fixed[1L] || fixed[7L])
+})
