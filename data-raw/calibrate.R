@@ -205,12 +205,16 @@ misses <- function(values, aims) {
 
 # ---- Smallest changes that bring the cells there -----------------------------------
 
-# `noise`: named, the size of a change that costs 1, for each kind of value that may move.
+# `noise`: named, the size of a change that costs 1, for each kind of value that may move, or a list
+# of such sizes for every single value.
 # `measure(sample)`: the cells; `slope(sample, part)`: their derivatives.
 # The damping is divided by the first number of `damping_by` after a step that helped, and
 # multiplied by the second otherwise.
 aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
                 damping_by = c(4, 8)) {
+  sizes <- function(sample, part) {
+    rep_len(noise[[part]], length(sample[[part]]))[!is.na(sample[[part]])]
+  }
   values <- measure(sample)
   damping <- 1
   for (turn in seq_len(steps)) {
@@ -225,7 +229,7 @@ aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
     slopes <- lapply(names(noise), function(part) {
       found <- slope(sample, part)
       rownames(found) <- names(values)
-      noise[[part]] * found[aims$cell, ] / aims$scale
+      rep(sizes(sample, part), each = nrow(aims)) * found[aims$cell, ] / aims$scale
     })
     all_slopes <- do.call(cbind, slopes)
     gram <- tcrossprod(all_slopes)
@@ -238,7 +242,7 @@ aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
       moved <- sample
       for (part in names(noise)) {
         known <- which(!is.na(sample[[part]]))
-        value <- sample[[part]][known] + share * noise[[part]] * change[part_of == part]
+        value <- sample[[part]][known] + share * sizes(sample, part) * change[part_of == part]
         value <- pmin(pmax(value, sample$range[[part]][1]), sample$range[[part]][2])
         moved[[part]][known] <- round(value, 7)
       }
