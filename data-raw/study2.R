@@ -222,8 +222,8 @@ agree <- function(sample, aims, noise = 0.25) {
 # With complete outcomes and centred predictors Models 1 and 2 have the same slope; the published
 # ones, -.10 and -.08, differ. So some outcomes were missing, and since the later ones were a
 # condition of entering the sample, it is first ones. The common slope is brought to where Model 1's
-# may be; then first scores are left out of five of the 25 dyads that move the slopes apart the most,
-# those five of many draws that leave the other cells best as they are.
+# may be; then first scores are left out of five of the 25 dyads that move the slopes apart the
+# most, those five of many draws that leave the other cells best as they are.
 complete <- aims[aims$cell != slopes[1], ]
 complete$published[complete$cell == slopes[2]] <- -0.0906
 complete$within[complete$cell == slopes[2]] <- 0.0002
