@@ -3,9 +3,9 @@
 #' `published_tables` holds Tables I (Study 1) and II (Study 2) of the paper, as
 #' printed. The numbers are text: `".50"` and `".5"` say different things about
 #' the last digit that is known. `published_exempt` lists the cells of them that
-#' no data can give, because they contradict other printed figures (in one case
-#' if a variance printed as `.01` is read as .010, see its reason), and a p of
-#' .050, which lies on neither side of .05.
+#' no data can give, because they contradict other printed figures (the vignettes
+#' `study1` and `study2` have the arithmetic), and a p of .050, which lies on
+#' neither side of .05.
 #'
 #' @format `published_tables`: a data frame with one row per study, model and
 #'   parameter:

@@ -84,7 +84,7 @@ small_variance <- paste(
 )
 covariance <- paste(
   "p .060 with SE .002 needs .003 to .005. Beside Model 3's .004 the alliance scores would have to",
-  "take .0028 from the covariance; their part of the variances (.01 read as .010) allows .0022."
+  "take .003 from the covariance, for which the effect of the early discrepancy leaves no room."
 )
 criteria <- paste(
   "With five occasions Model 1's 1379 needs a residual variance of .27 and Model 2's 461 one of",
