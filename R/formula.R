@@ -228,6 +228,9 @@ expand_group <- function(expr, bar) {
 
 interaction_parts <- function(expr, bar) {
   expr <- strip_parentheses(expr)
+  if (is.name(expr)) {
+    return(list(parts = list(expr), name = as.character(expr)))
+  }
   if (head_of(expr) == ":") {
     left <- interaction_parts(expr[[2L]], bar)
     right <- interaction_parts(expr[[3L]], bar)
@@ -240,7 +243,7 @@ interaction_parts <- function(expr, bar) {
       name = paste0(left$name, ":", right_name)
     ))
   }
-  if (head_of(expr) %in% c("+", "-", "*", "^", "%in%") || !(is.name(expr) || is.call(expr))) {
+  if (head_of(expr) %in% c("+", "-", "*", "^", "%in%") || !is.call(expr)) {
     stop_samepage("formula", c(
       "The grouping after the bar must be a column, a:b or a/b.",
       x = paste0("Found `", code_of(expr), "` in (", code_of(bar), ")."),
