@@ -168,7 +168,5 @@ parameter_table <- function(blocks) {
 # A data frame from columns known to be of equal length: data.frame() checks
 # and renames, at a cost that summary() would feel.
 plain_frame <- function(columns) {
-  attr(columns, "row.names") <- .set_row_names(length(columns[[1]]))
-  class(columns) <- "data.frame"
-  columns
+  frame_of(columns, .set_row_names(length(columns[[1L]])))
 }

@@ -79,8 +79,7 @@ design_columns <- function(terms, frame, contrasts = NULL, check = TRUE) {
   used <- if (length(factors)) which(rowSums(factors) > 0)
   # terms() puts `odd names` in backquotes, the frame does not.
   in_frame <- vapply(as.list(attr(terms, "variables"))[-1L], code_of, character(1))[used]
-  variables <- lapply(in_frame, function(name) .subset2(frame, name))
-  names(variables) <- in_frame
+  variables <- .subset(frame, in_frame)
   if (check) {
     check_levels(variables)
   }
@@ -320,7 +319,7 @@ unit_order <- function(frame, parts, first) {
 #' @noRd
 arrange_levels <- function(groupings) {
   n_units <- vapply(groupings, function(grouping) grouping$n_units, integer(1))
-  order <- order(-n_units)
+  order <- order_of(-n_units)
   groups <- list()
   levels <- list()
   crossed <- FALSE
@@ -343,6 +342,11 @@ arrange_levels <- function(groupings) {
   list(groups = groups, levels = levels, groupings = groupings[order], crossed = crossed)
 }
 
+# order() for a few numbers that mostly are in order: it costs as much as coding the ids of a study.
+order_of <- function(x) {
+  if (is.unsorted(x)) order(x) else seq_along(x)
+}
+
 #' Blocks of the random-effects terms and the union of their columns
 #'
 #' @returns A list: `columns` (named list, each distinct column once), `blocks` (for
@@ -356,7 +360,7 @@ random_blocks <- function(terms, groupings, frame) {
   group <- match(vapply(terms, function(term) term$name, character(1)), names(groupings))
   env <- environment(attr(frame, "terms"))
   expr <- NULL
-  for (i in order(group)) {
+  for (i in order_of(group)) {
     term <- terms[[i]]
     grouping <- groupings[[group[i]]]
     if (!identical(term$lhs, expr)) {
@@ -364,28 +368,20 @@ random_blocks <- function(terms, groupings, frame) {
       expr <- term$lhs
       lhs <- stats::terms(one_sided(expr, env))
       made <- design_columns(lhs, frame)
-    }
-    if (length(made$names) == 0L) {
-      stop_samepage("formula", c(
-        "A random-effects term must have at least one column before the bar.",
-        x = paste0("Found: (", code_of(term$lhs), " | ", term$name, ").")
-      ))
-    }
-    own <- if (is.matrix(made$columns[[1L]])) {
-      split_columns(made$columns[[1L]])
-    } else {
-      made$columns
-    }
-    place <- integer(length(own))
-    for (j in seq_along(own)) {
-      same <- which(names(columns) == made$names[j])
-      same <- same[vapply(columns[same], identical, logical(1), own[[j]])]
-      if (length(same) == 0L) {
-        columns[length(columns) + 1L] <- own[j]
-        names(columns)[length(columns)] <- made$names[j]
-        same <- length(columns)
+      if (length(made$names) == 0L) {
+        stop_samepage("formula", c(
+          "A random-effects term must have at least one column before the bar.",
+          x = paste0("Found: (", code_of(term$lhs), " | ", term$name, ").")
+        ))
       }
-      place[j] <- same[1L]
+      own <- if (is.matrix(made$columns[[1L]])) {
+        split_columns(made$columns[[1L]])
+      } else {
+        made$columns
+      }
+      place <- place_columns(columns, own, made$names)
+      columns[place] <- own
+      names(columns)[place] <- made$names
     }
     blocks[[length(blocks) + 1L]] <- list(
       level = grouping$level, columns = place, names = made$names, group = grouping$name
@@ -396,6 +392,23 @@ random_blocks <- function(terms, groupings, frame) {
     )
   }
   list(columns = columns, blocks = blocks, random = random)
+}
+
+# Where each of `own` stands among `columns`, or the next free place after them.
+place_columns <- function(columns, own, names) {
+  place <- integer(length(own))
+  free <- length(columns)
+  for (j in seq_along(own)) {
+    for (i in which(names(columns) == names[j])) {
+      if (place[j] == 0L && identical(columns[[i]], own[[j]])) {
+        place[j] <- i
+      }
+    }
+    if (place[j] == 0L) {
+      place[j] <- free <- free + 1L
+    }
+  }
+  place
 }
 
 split_columns <- function(x) {

@@ -90,8 +90,11 @@ head_of <- function(expr) {
 }
 
 # Bars count only where a formula operator leads to them: I(a | b) is a logical
-# column, not a random-effects term.
+# column, not a random-effects term. Most parts hold none at all, which is known at once.
 has_bar <- function(expr) {
+  if (!is.call(expr) || !any(match(c("|", "||"), all.names(expr), 0L))) {
+    return(FALSE)
+  }
   switch(head_of(expr),
     "|" = ,
     "||" = TRUE,

@@ -49,8 +49,7 @@ build_frame <- function(spec, data, subset = NULL, weights = NULL, na_action = N
     n <- length(kept)
     undecided <- if (is.logical(subset) && anyNA(subset)) is.na(subset[kept])
   }
-  frame <- structure(frame, row.names = rows, class = "data.frame")
-  frame <- drop_missing(frame, na_action, undecided)
+  frame <- drop_missing(frame_of(frame, rows), na_action, undecided)
   if (.row_names_info(frame, 2L) == 0L) {
     stop_empty(n, frame)
   }
@@ -63,18 +62,27 @@ build_frame <- function(spec, data, subset = NULL, weights = NULL, na_action = N
   }
   frame <- columns
   class(frame) <- "data.frame"
-  classes <- vapply(columns[seq_len(n_fixed)], variable_class, character(1))
-  fixed <- as.call(c(quote(list), unname(predvars[seq_len(n_fixed)])))
-  terms <- structure(terms, predvars = fixed, dataClasses = classes)
-  # attr(), because structure() writes out a million row names.
+  attr(terms, "predvars") <- as.call(c(quote(list), unname(predvars[seq_len(n_fixed)])))
+  attr(terms, "dataClasses") <- vapply(columns[seq_len(n_fixed)], variable_class, "")
   attr(frame, "terms") <- terms
   attr(frame, "predvars") <- predvars
   frame
 }
 
+# A data frame from columns and row names. Attributes one by one, because structure() writes out a
+# million row names.
+frame_of <- function(columns, rows) {
+  attr(columns, "row.names") <- rows
+  class(columns) <- "data.frame"
+  columns
+}
+
 # stats::.MFclass() by a shorter way for what nearly all variables are.
 variable_class <- function(x) {
-  if (is.numeric(x) && is.null(attributes(x))) "numeric" else stats::.MFclass(x)
+  if (is.numeric(x) && is.null(attributes(x))) {
+    return("numeric")
+  }
+  if (identical(class(x), "factor")) "factor" else stats::.MFclass(x)
 }
 
 term_variables <- function(term) {
@@ -216,6 +224,10 @@ is_surely_finite <- function(x) {
 
 drop_missing <- function(frame, na_action, missing = NULL) {
   for (column in frame) {
+    if (is.factor(column)) {
+      # Its codes; a method for factors would be looked for.
+      column <- unclass(column)
+    }
     if (!is_surely_finite(column) && anyNA(column)) {
       absent <- is.na(column)
       if (!is.null(dim(absent))) {
@@ -238,13 +250,11 @@ drop_missing <- function(frame, na_action, missing = NULL) {
   }
   rows <- attr(frame, "row.names")
   kept <- which(!missing)
-  taken <- lapply(frame, take_rows, kept)
+  taken <- frame_of(lapply(unclass(frame), take_rows, kept), rows[kept])
   names(omitted) <- rows[omitted]
   attr(omitted, "class") <- if (action == "na.exclude") "exclude" else "omit"
-  structure(
-    taken,
-    row.names = rows[kept], class = "data.frame", na.action = omitted
-  )
+  attr(taken, "na.action") <- omitted
+  taken
 }
 
 na_action_name <- function(na_action) {

@@ -7,15 +7,14 @@
 #' @returns `data` itself, where it has none to change.
 #' @noRd
 plain_columns <- function(data) {
-  changed <- vapply(data, is.object, logical(1))
-  changed[changed] <- vapply(
-    unclass(data)[changed], inherits, logical(1),
-    what = c("haven_labelled", "integer64")
-  )
+  columns <- unclass(data)
+  changed <- logical(length(columns))
+  for (i in seq_along(columns)) {
+    changed[i] <- inherits(.subset2(columns, i), c("haven_labelled", "integer64"))
+  }
   if (!any(changed)) {
     return(data)
   }
-  columns <- unclass(data)
   columns[changed] <- lapply(columns[changed], function(x) {
     if (inherits(x, "integer64")) from_integer64(x) else without_labels(x)
   })

@@ -145,6 +145,14 @@ static double trace_product(int n, const double *A, const double *B) {
 
 /* A += alpha (u v' + v u') / 2. */
 static void add_symmetric(int n, double alpha, const double *u, const double *v, double *A) {
+    if (n == 2) {
+        double off = 0.5 * alpha * (u[0] * v[1] + v[0] * u[1]);
+        A[0] += 0.5 * alpha * (u[0] * v[0] + v[0] * u[0]);
+        A[1] += off;
+        A[2] += off;
+        A[3] += 0.5 * alpha * (u[1] * v[1] + v[1] * u[1]);
+        return;
+    }
     for (int j = 0; j < n; j++) {
         for (int i = 0; i < n; i++) {
             A[i + (size_t)n * j] += 0.5 * alpha * (u[i] * v[j] + v[i] * u[j]);
@@ -546,6 +554,12 @@ double sp_inflation(const sp_reduced *data, const sp_reml_work *work, const sp_v
 
 /* Element (i, j) is the mean of A_ij and A_ji. */
 static void take_elements(int n, const double *A, double *elements) {
+    if (n == 2) {
+        elements[0] = A[0];
+        elements[1] = 0.5 * (A[1] + A[2]);
+        elements[2] = A[3];
+        return;
+    }
     for (int j = 0; j < n; j++) {
         *elements++ = A[j + (size_t)n * j];
         for (int i = j + 1; i < n; i++) {
@@ -580,6 +594,14 @@ static void add_element_products(int n, const double *K, const double *M, double
                                  double *scratch) {
     size_t w = n_elements(n);
     take_elements(n, M, scratch);
+    if (n == 2) {
+        for (int e = 0; e < 3; e++) {
+            products[3 * e] += scratch[e] * K[0];
+            products[3 * e + 1] += scratch[e] * K[1];
+            products[3 * e + 2] += scratch[e] * K[2];
+        }
+        return;
+    }
     for (size_t e = 0; e < w; e++) {
         sp_axpy(w, scratch[e], K, products + w * e);
     }
@@ -931,10 +953,7 @@ static void add_pair(index_pairs pairs, int n, double alpha, const double *U, co
 static void add_pair_rows(index_pairs pairs, int q, int d, const double *H, const double *in,
                           double *rows) {
     for (int x = 0; x < pairs.n; x++) {
-        for (int i = 0; i < q; i++) {
-            sp_axpy((size_t)d, H[i + (size_t)q * pairs.i[x]], in + (size_t)d * pairs.j[x],
-                    rows + (size_t)d * i);
-        }
+        sp_rows_add(q, 1, d, 1.0, H + (size_t)q * pairs.i[x], in + (size_t)d * pairs.j[x], rows);
     }
 }
 
