@@ -24,11 +24,12 @@ fit_reduced <- function(reduced, blocks, reml, control, start = NULL) {
 }
 
 # What inference needs at the optimum, in the user's coordinates; but `dvcov` and the list `own`
-# (`gradient`, `vcov_parameters`, `expected`; `reduced` and `parameters` for adjust_reduced()), from
-# which fixed effects are tested, in those in which they have most digits.
+# (`gradient`, `vcov_parameters`, `expected`, `absorbed`; `reduced` and `parameters` for
+# adjust_reduced()), from which fixed effects are tested, in those in which they have most digits.
 infer_reduced <- function(core, blocks, reml) {
   infer <- function(reduced, parameters) {
-    .Call(C_lmm_infer, reduced, blocks, parameters, core$rank, reml)
+    parts <- .Call(C_lmm_infer, reduced, blocks, parameters, core$rank, reml)
+    if (is.null(parts) || !reml) parts else without_absorbed(parts, reduced, blocks, parameters)
   }
   centred <- centred_effects(core$reduced, blocks, core$parameters)
   parts <- if (!is.null(centred)) infer(centred$reduced, centred$parameters)
@@ -38,12 +39,12 @@ infer_reduced <- function(core, blocks, reml) {
       parts <- no_inference(core)
     }
     parts$own <- c(
-      parts[c("gradient", "vcov_parameters", "expected")], core[c("reduced", "parameters")]
+      parts[c("gradient", "vcov_parameters", "expected", "absorbed")], core[c("reduced", "parameters")]
     )
     return(parts)
   }
   parts$own <- c(
-    parts[c("gradient", "vcov_parameters", "expected")], centred[c("reduced", "parameters")]
+    parts[c("gradient", "vcov_parameters", "expected", "absorbed")], centred[c("reduced", "parameters")]
   )
   back <- centred$back
   parts$parameters <- core$parameters
@@ -52,9 +53,36 @@ infer_reduced <- function(core, blocks, reml) {
     parts[[name]] <- crossprod(back, parts[[name]] %*% back)
   }
   parts$vcov_parameters <- centred$into %*% tcrossprod(parts$vcov_parameters, centred$into)
+  if (any(parts$absorbed)) {
+    parts$redundant <- drop(abs(centred$into) %*% parts$redundant) > 0
+  }
   # Which parameters the boundary fixes, the user's coordinates say.
   if (!parts$undetermined) {
     parts$redundant <- fixed_by_boundary(blocks, core$parameters, core$rank)
+  }
+  parts
+}
+
+# Random effects that X has as well, such as the clinics' when clinic is a factor of the fixed
+# part, leave their variance no restricted likelihood: what stands for its information is rounding
+# of what the full likelihood knows of it. Only few effects can lie within X.
+without_absorbed <- function(parts, reduced, blocks, parameters) {
+  effects <- vapply(blocks, function(block) {
+    reduced$n_nodes[block$level] * length(block$columns)
+  }, numeric(1))
+  if (all(effects > reduced$p)) {
+    return(parts)
+  }
+  full <- evaluate_reduced(reduced, blocks, parameters, FALSE)$expected
+  absorbed <- diag(parts$expected) < 1e-10 * diag(full)
+  if (any(absorbed)) {
+    for (name in c("expected", "vcov_parameters")) {
+      parts[[name]][absorbed, ] <- 0
+      parts[[name]][, absorbed] <- 0
+    }
+    parts$redundant <- parts$redundant | absorbed
+    parts$undetermined <- TRUE
+    parts$absorbed <- absorbed
   }
   parts
 }
