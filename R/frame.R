@@ -320,7 +320,8 @@ check_frame <- function(frame) {
 check_response <- function(frame) {
   name <- names(frame)[1L]
   y <- .subset2(frame, 1L)
-  if (!is.numeric(y) || !is.null(dim(y))) {
+  # scale() and the like make a matrix of one column.
+  if (!is.numeric(y) || NCOL(y) != 1L) {
     found <- if (is.null(dim(y))) class(y)[1L] else "matrix"
     stop_samepage("response", c(
       paste0("The outcome `", name, "` must be one numeric column."),

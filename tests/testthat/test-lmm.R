@@ -292,3 +292,22 @@ test_that("effects of arms that no unit shares reach the optimum of one effect p
     expect_lt(diff(range(vapply(fits, objective, 0))), 1e-5)
   }
 })
+
+test_that("an outcome in a matrix of one column, as scale() makes it, is a column", {
+  data <- as.data.frame(nlme::Orthodont)
+  fit <- lmm(scale(distance) ~ age + (age | Subject), data)
+  plain <- lmm(distance ~ age + (age | Subject), data)
+  expect_equal(fixef(fit)[["age"]], fixef(plain)[["age"]] / sd(data$distance),
+    tolerance = tol$estimate
+  )
+  expect_equal(fitted(fit), (fitted(plain) - mean(data$distance)) / sd(data$distance),
+    tolerance = tol$estimate
+  )
+  expect_equal(objective(refit(fit, simulate(fit, seed = 1))), objective(
+    lmm(y ~ age + (age | Subject), transform(data, y = simulate(fit, seed = 1)[[1]]))
+  ))
+  expect_error(
+    lmm(cbind(distance, age) ~ 1 + (1 | Subject), data),
+    class = "samepage_error_response"
+  )
+})
