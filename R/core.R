@@ -4,10 +4,37 @@
 # Rows to small matrices. The design's matrices are not needed afterwards.
 reduce_design <- function(design, control) {
   n_units <- vapply(design$levels, function(level) level$n_units, 0L)
-  .Call(
-    C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights,
-    control$rank_tolerance, isTRUE(design$crossed)
+  tryCatch(
+    .Call(
+      C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights,
+      control$rank_tolerance, isTRUE(design$crossed)
+    ),
+    error = function(condition) stop_size(conditionMessage(condition))
   )
+}
+
+# Squares of variances are needed for inference: what cannot hold them is refused.
+check_size <- function(reduced) {
+  diagonal <- c(
+    1, reduced$Rx[seq.int(1L, by = ncol(reduced$Rx) + 1L, length.out = reduced$p)],
+    reduced$z_factor[seq.int(1L, by = reduced$q + 1L, length.out = reduced$q)]
+  )
+  effects <- reduced$y_scale * sqrt(reduced$n) / abs(diagonal[diagonal != 0])
+  if (min(effects) < 1e-70 || max(effects) > 1e70) {
+    stop_size(paste0(
+      "The residuals' standard deviation is about ", format(reduced$y_scale, digits = 1L),
+      ", that of a unit's effects ", format(min(effects), digits = 1L), " to ",
+      format(max(effects), digits = 1L), "."
+    ))
+  }
+}
+
+stop_size <- function(found) {
+  stop_samepage("size", c(
+    "The numbers are too large or too small to be computed with.",
+    x = found,
+    i = "Give the outcome and the predictors in other units."
+  ))
 }
 
 # The optimum. `start`: the `factors` of a fit of another response of this design.
