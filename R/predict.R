@@ -45,6 +45,9 @@ predict.samepage_lmm <- function(object, newdata = NULL, re.form = NULL,
   } else {
     new_frame(object, newdata, used, na.action)
   }
+  if (.row_names_info(frame, 2L) == 0L) {
+    return(if (se.fit) list(fit = numeric(), se.fit = numeric()) else numeric())
+  }
   codes <- frame_codes(object, frame, used, is.null(newdata), allow.new.levels)
   fit <- predicted_mean(object, frame, used, codes)
   if (se.fit) {

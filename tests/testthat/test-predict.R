@@ -147,6 +147,14 @@ test_that("a grouping that is a fixed effect as well has the fit's columns on ne
   )
 })
 
+test_that("no rows have no predictions", {
+  fit <- lmm(distance ~ age * Sex + (age | Subject), nlme::Orthodont)
+  none <- as.data.frame(nlme::Orthodont)[0, ]
+  expect_identical(predict(fit, none), numeric())
+  expect_identical(predict(fit, none, se.fit = TRUE), list(fit = numeric(), se.fit = numeric()))
+  expect_error(predict(fit, none["age"]), class = "samepage_error_missing_column")
+})
+
 test_that("column names need not be syntactic", {
   data <- as.data.frame(nlme::Orthodont)
   plain <- lmm(distance ~ age * Sex + (age | Subject), data)
