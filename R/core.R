@@ -58,6 +58,7 @@ infer_reduced <- function(core, blocks, reml) {
     parts <- .Call(C_lmm_infer, reduced, blocks, parameters, core$rank, reml)
     if (is.null(parts) || !reml) parts else without_absorbed(parts, reduced, blocks, parameters)
   }
+  own <- c("gradient", "vcov_parameters", "expected", "absorbed")
   centred <- centred_effects(core$reduced, blocks, core$parameters)
   parts <- if (!is.null(centred)) infer(centred$reduced, centred$parameters)
   if (is.null(parts)) {
@@ -65,14 +66,10 @@ infer_reduced <- function(core, blocks, reml) {
     if (is.null(parts)) {
       parts <- no_inference(core)
     }
-    parts$own <- c(
-      parts[c("gradient", "vcov_parameters", "expected", "absorbed")], core[c("reduced", "parameters")]
-    )
+    parts$own <- c(parts[own], core[c("reduced", "parameters")])
     return(parts)
   }
-  parts$own <- c(
-    parts[c("gradient", "vcov_parameters", "expected", "absorbed")], centred[c("reduced", "parameters")]
-  )
+  parts$own <- c(parts[own], centred[c("reduced", "parameters")])
   back <- centred$back
   parts$parameters <- core$parameters
   parts$gradient <- drop(crossprod(back, parts$gradient))

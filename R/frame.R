@@ -158,7 +158,9 @@ stop_missing_column <- function(name, expr, data, called) {
     i = if (length(close)) {
       paste0("Did you mean ", paste0("`", utils::head(close, 3L), "`", collapse = " or "), "?")
     } else {
-      paste0("`", called, "` has ", if (length(data)) some_of(names(data), 10L) else "no columns", ".")
+      paste0(
+        "`", called, "` has ", if (length(data)) some_of(names(data), 10L) else "no columns", "."
+      )
     }
   ))
 }

@@ -57,7 +57,7 @@ ranef.samepage_lmm <- function(object, condVar = TRUE, ...) { # nolint: object_n
         level$variance[rows, rows, units$order, drop = FALSE]
       })
       # One array, or as in lme4 one for each of several terms.
-      attr(frame, "postVar") <- if (length(own) == 1L) variances[[1L]] else variances
+      frame <- structure(frame, postVar = if (length(own) == 1L) variances[[1L]] else variances)
     }
     frame
   })

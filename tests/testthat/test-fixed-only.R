@@ -25,7 +25,10 @@ test_that("car's Wald tests are those of the fit", {
     car("Anova", fit, test.statistic = "F"), "anova(fit)",
     class = "samepage_error_argument", fixed = TRUE
   )
-  expect_error(car("linearHypothesis", fit, "age = 0", test = "F"), class = "samepage_error_argument")
+  expect_error(
+    car("linearHypothesis", fit, "age = 0", test = "F"),
+    class = "samepage_error_argument"
+  )
 })
 
 test_that("multcomp compares levels and tests contrasts", {

@@ -195,7 +195,9 @@ test_that("numbers are computed with over 140 orders of magnitude, others refuse
   for (size in list(c(1e12, 1), c(1e-12, 1), c(1, 1e12), c(1e60, 1), c(1e-60, 1e-4), c(1, 1e-60))) {
     expect_equal(of(size[1], size[2]), plain, tolerance = tol$estimate, ignore_attr = TRUE)
   }
-  for (size in list(c(1e100, 1), c(1e-100, 1), c(1, 1e100), c(1, 1e-100), c(1e200, 1), c(1e-200, 1))) {
+  for (size in list(
+    c(1e100, 1), c(1e-100, 1), c(1, 1e100), c(1, 1e-100), c(1e200, 1), c(1e-200, 1)
+  )) {
     expect_error(of(size[1], size[2]), "other units", class = "samepage_error_size")
   }
 })
