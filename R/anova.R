@@ -8,14 +8,12 @@
 #' @section One fit:
 #' Satterthwaite's denominator degrees of freedom are combined from those of uncorrelated
 #' contrasts (Fai & Cornelius, 1996), which makes them depend, by a little, on
-#' the basis in which the hypothesis is written down. `basis = "first"` uses the
-#' differences of each level from a factor's first level, as lmerTest does;
-#' `"last"` those from its last level, as SPSS does. F itself is the same. Kenward
-#' and Roger's test does not depend on the basis.
-#'
-#' Fits with another coding of the factors have the same tests. (lmerTest writes
-#' types I and II in the fit's own coding; with treatment contrasts, R's
-#' default, that is the same.)
+#' the basis in which the hypothesis is written down. `basis = "first"` writes it as
+#' lmerTest does: type III in differences of each level from a factor's first level,
+#' types I and II, and the test of an only term, in the fit's own coding of the factors
+#' (with treatment contrasts, R's default, that is the same). `"last"` uses the
+#' differences from the last level, as SPSS does. F itself does not depend on the basis,
+#' nor does any part of Kenward and Roger's test.
 #'
 #' Type III tests a term with all others in the model, a factor averaged over
 #' the levels of the factors it interacts with (the weights of cells equal; where
@@ -103,7 +101,11 @@ test_terms <- function(fit, type, basis) {
     table,
     heading = paste0(
       "Type ", type, " tests of fixed effects, ", df_words(fit), "\n",
-      "(contrasts with the ", basis, " level of each factor)\n"
+      "(contrasts ", if (in_own_coding(fit, type, basis)) {
+        "in the fit's own coding of factors"
+      } else {
+        paste("with the", basis, "level of each factor")
+      }, ")\n"
     ),
     class = c("anova", "data.frame")
   )
@@ -113,16 +115,21 @@ test_terms <- function(fit, type, basis) {
 #
 # The fixed part is written again with a coding of the factors that suits the
 # hypothesis and spans the same space: X = X_c M, so the coefficients of that
-# coding are M beta and their rows of M are contrasts of beta.
+# coding are M beta and their rows of M are contrasts of beta. Types I and II suit any.
 term_contrasts <- function(fit, type, basis) {
   terms <- component(fit, "terms")
   labels <- attr(terms, "term.labels")
-  # Of a single term all types test the same; lmerTest then writes it as type I does.
-  if (length(labels) == 1L && basis == "first") {
+  own <- in_own_coding(fit, type, basis)
+  # Of a single term all types test the same.
+  if (own && length(labels) == 1L) {
     type <- "I"
   }
   x <- stats::model.matrix(fit)[, names(component(fit, "beta")), drop = FALSE]
-  coded <- recoded_columns(fit, basis)
+  coded <- if (own) {
+    list(x = x, assign = component(fit, "assign")[component(fit, "kept")])
+  } else {
+    recoded_columns(fit, basis)
+  }
   map <- qr.coef(qr(coded$x), x)
   columns <- lapply(seq_along(labels), function(j) which(coded$assign == j))
   names(columns) <- labels
@@ -141,6 +148,11 @@ term_contrasts <- function(fit, type, basis) {
     III = estimable_rows(coded$x, fit, columns, containing)
   )
   lapply(rows, `%*%`, map)
+}
+
+# As lmerTest does.
+in_own_coding <- function(fit, type, basis) {
+  basis == "first" && (type != "III" || length(attr(component(fit, "terms"), "term.labels")) == 1L)
 }
 
 unit_rows <- function(rows, n) {

@@ -26,7 +26,8 @@
 #'   for all fixed effects, `"theta_"` for all standard deviations and
 #'   correlations. Default: everything.
 #' @param level Confidence level.
-#' @param method `"wald"`, `"satterthwaite"`, `"profile"` or `"boot"`, see below.
+#' @param method `"wald"` (or `"Wald"`, as lme4 writes it), `"satterthwaite"`, `"profile"` or
+#'   `"boot"`, see below.
 #' @param reml For `"profile"`: whether covariance parameters are profiled in the
 #'   restricted likelihood.
 #' @param nsim,seed For `"boot"`: number of simulated responses, and the seed of
@@ -51,6 +52,9 @@ confint.samepage_lmm <- function(object, parm, level = 0.95,
                                  reml = FALSE, nsim = 500, seed = NULL, ...) {
   check_no_dots(...)
   check_level(level, "level")
+  if (identical(method, "Wald")) {
+    method <- "wald"
+  }
   method <- check_choice(method, c("wald", "satterthwaite", "profile", "boot"), "method")
   check_flag(reml, "reml")
   if (reml && !component(object, "reml")) {

@@ -4,10 +4,37 @@
 # Rows to small matrices. The design's matrices are not needed afterwards.
 reduce_design <- function(design, control) {
   n_units <- vapply(design$levels, function(level) level$n_units, 0L)
-  .Call(
-    C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights,
-    control$rank_tolerance, isTRUE(design$crossed)
+  tryCatch(
+    .Call(
+      C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights,
+      control$rank_tolerance, isTRUE(design$crossed)
+    ),
+    error = function(condition) stop_size(conditionMessage(condition))
   )
+}
+
+# Squares of variances are needed for inference: what cannot hold them is refused.
+check_size <- function(reduced) {
+  diagonal <- c(
+    1, reduced$Rx[seq.int(1L, by = ncol(reduced$Rx) + 1L, length.out = reduced$p)],
+    reduced$z_factor[seq.int(1L, by = reduced$q + 1L, length.out = reduced$q)]
+  )
+  effects <- reduced$y_scale * sqrt(reduced$n) / abs(diagonal[diagonal != 0])
+  if (min(effects) < 1e-70 || max(effects) > 1e70) {
+    stop_size(paste0(
+      "The residuals' standard deviation is about ", format(reduced$y_scale, digits = 1L),
+      ", that of a unit's effects ", format(min(effects), digits = 1L), " to ",
+      format(max(effects), digits = 1L), "."
+    ))
+  }
+}
+
+stop_size <- function(found) {
+  stop_samepage("size", c(
+    "The numbers are too large or too small to be computed with.",
+    x = found,
+    i = "Give the outcome and the predictors in other units."
+  ))
 }
 
 # The optimum. `start`: the `factors` of a fit of another response of this design.
@@ -24,12 +51,14 @@ fit_reduced <- function(reduced, blocks, reml, control, start = NULL) {
 }
 
 # What inference needs at the optimum, in the user's coordinates; but `dvcov` and the list `own`
-# (`gradient`, `vcov_parameters`, `expected`; `reduced` and `parameters` for adjust_reduced()), from
-# which fixed effects are tested, in those in which they have most digits.
+# (`gradient`, `vcov_parameters`, `expected`, `absorbed`; `reduced` and `parameters` for
+# adjust_reduced()), from which fixed effects are tested, in those in which they have most digits.
 infer_reduced <- function(core, blocks, reml) {
   infer <- function(reduced, parameters) {
-    .Call(C_lmm_infer, reduced, blocks, parameters, core$rank, reml)
+    parts <- .Call(C_lmm_infer, reduced, blocks, parameters, core$rank, reml)
+    if (is.null(parts) || !reml) parts else without_absorbed(parts, reduced, blocks, parameters)
   }
+  own <- c("gradient", "vcov_parameters", "expected", "absorbed")
   centred <- centred_effects(core$reduced, blocks, core$parameters)
   parts <- if (!is.null(centred)) infer(centred$reduced, centred$parameters)
   if (is.null(parts)) {
@@ -37,14 +66,10 @@ infer_reduced <- function(core, blocks, reml) {
     if (is.null(parts)) {
       parts <- no_inference(core)
     }
-    parts$own <- c(
-      parts[c("gradient", "vcov_parameters", "expected")], core[c("reduced", "parameters")]
-    )
+    parts$own <- c(parts[own], core[c("reduced", "parameters")])
     return(parts)
   }
-  parts$own <- c(
-    parts[c("gradient", "vcov_parameters", "expected")], centred[c("reduced", "parameters")]
-  )
+  parts$own <- c(parts[own], centred[c("reduced", "parameters")])
   back <- centred$back
   parts$parameters <- core$parameters
   parts$gradient <- drop(crossprod(back, parts$gradient))
@@ -52,9 +77,36 @@ infer_reduced <- function(core, blocks, reml) {
     parts[[name]] <- crossprod(back, parts[[name]] %*% back)
   }
   parts$vcov_parameters <- centred$into %*% tcrossprod(parts$vcov_parameters, centred$into)
+  if (any(parts$absorbed)) {
+    parts$redundant <- drop(abs(centred$into) %*% parts$redundant) > 0
+  }
   # Which parameters the boundary fixes, the user's coordinates say.
   if (!parts$undetermined) {
     parts$redundant <- fixed_by_boundary(blocks, core$parameters, core$rank)
+  }
+  parts
+}
+
+# Random effects that X has as well, such as the clinics' when clinic is a factor of the fixed
+# part, leave their variance no restricted likelihood: what stands for its information is rounding
+# of what the full likelihood knows of it. Only few effects can lie within X.
+without_absorbed <- function(parts, reduced, blocks, parameters) {
+  effects <- vapply(blocks, function(block) {
+    reduced$n_nodes[block$level] * length(block$columns)
+  }, numeric(1))
+  if (all(effects > reduced$p)) {
+    return(parts)
+  }
+  full <- evaluate_reduced(reduced, blocks, parameters, FALSE)$expected
+  absorbed <- diag(parts$expected) < 1e-10 * diag(full)
+  if (any(absorbed)) {
+    for (name in c("expected", "vcov_parameters")) {
+      parts[[name]][absorbed, ] <- 0
+      parts[[name]][, absorbed] <- 0
+    }
+    parts$redundant <- parts$redundant | absorbed
+    parts$undetermined <- TRUE
+    parts$absorbed <- absorbed
   }
   parts
 }

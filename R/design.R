@@ -12,6 +12,9 @@
 #'   columns on new data).
 #' @noRd
 build_design <- function(spec, frame, contrasts = NULL) {
+  if (!is.null(contrasts)) {
+    contrasts <- check_contrasts(contrasts, frame)
+  }
   fixed <- design_columns(attr(frame, "terms"), frame, contrasts)
   groupings <- code_groupings(spec$terms, frame)
   levels <- arrange_levels(groupings)
@@ -205,6 +208,51 @@ model_matrix_columns <- function(terms, frame, contrasts) {
   )
 }
 
+# R's own messages about contrasts do not say whose they are.
+check_contrasts <- function(contrasts, frame) {
+  if (!is.list(contrasts) || is.null(names(contrasts)) || !all(nzchar(names(contrasts)))) {
+    stop_contrasts(
+      "`contrasts` must be a list named by factors, such as list(group = \"contr.sum\").",
+      paste0("an object of class ", class(contrasts)[1L], if (is.list(contrasts)) " without names")
+    )
+  }
+  terms <- attr(frame, "terms")
+  fixed <- vapply(as.list(attr(terms, "variables"))[-c(1L, 2L)], code_of, "")
+  is_factor <- vapply(names(contrasts), function(name) {
+    name %in% fixed && !is.numeric(.subset2(frame, name))
+  }, logical(1))
+  if (!all(is_factor)) {
+    inform_samepage("contrasts", paste0(
+      "Contrasts of ", paste0("`", names(contrasts)[!is_factor], "`", collapse = ", "),
+      " not used: no factor of the fixed part."
+    ))
+  }
+  contrasts <- contrasts[is_factor]
+  for (name in names(contrasts)) {
+    coding <- contrasts[[name]]
+    column <- .subset2(frame, name)
+    n <- if (is.factor(column)) nlevels(column) else length(unique(column))
+    if (is.character(coding)) {
+      if (length(coding) != 1L || !exists(coding, mode = "function")) {
+        stop_contrasts(
+          paste0("Contrasts of `", name, "` must be a function's name, a function, or a matrix."),
+          paste0("\"", some_of(coding), "\"")
+        )
+      }
+    } else if (!is.function(coding) && (!is.numeric(coding) || NROW(coding) != n)) {
+      stop_contrasts(
+        paste0("Contrasts of `", name, "` must have a row for each of its ", n, " levels."),
+        if (is.numeric(coding)) count_of(NROW(coding), "row") else paste("class", class(coding)[1L])
+      )
+    }
+  }
+  if (length(contrasts)) contrasts
+}
+
+stop_contrasts <- function(expected, found) {
+  stop_samepage("contrasts", c(expected, x = paste0("Found ", found, ".")))
+}
+
 check_levels <- function(variables) {
   for (i in seq_along(variables)) {
     column <- variables[[i]]
@@ -367,6 +415,12 @@ random_blocks <- function(terms, groupings, frame) {
       # Often the same before the bar at every level: made once.
       expr <- term$lhs
       lhs <- stats::terms(one_sided(expr, env))
+      if (!is.null(attr(lhs, "offset"))) {
+        stop_samepage("formula", c(
+          "An offset can stand in the fixed part only.",
+          x = paste0("Found: (", code_of(expr), " | ", term$name, ").")
+        ))
+      }
       made <- design_columns(lhs, frame)
       if (length(made$names) == 0L) {
         stop_samepage("formula", c(

@@ -28,6 +28,9 @@ build_frame <- function(spec, data, subset = NULL, weights = NULL, na_action = N
   names <- names[distinct]
   names(variables) <- names
 
+  if (!is.null(na_action)) {
+    na_action <- na_action_name(na_action)
+  }
   n <- nrow(data)
   frame <- lapply(variables, evaluate_variable, data = data, env = env, n = n)
   predvars <- variables
@@ -113,7 +116,7 @@ evaluate_variable <- function(expr, data, env, n, called = "data") {
   if (inherits(value, "haven_labelled")) {
     value <- as.vector(unclass(value))
   }
-  if (!is.atomic(value)) {
+  if (!is.atomic(value) || is.complex(value) || is.raw(value)) {
     stop_samepage("variable", c(
       paste0("`", code_of(expr), "` must be a column of numbers, text or factor levels."),
       x = paste0("Found an object of class ", class(value)[1L], ".")
@@ -163,7 +166,9 @@ stop_missing_column <- function(name, expr, data, called) {
     i = if (length(close)) {
       paste0("Did you mean ", paste0("`", utils::head(close, 3L), "`", collapse = " or "), "?")
     } else {
-      paste0("`", called, "` has ", some_of(names(data), 10L), ".")
+      paste0(
+        "`", called, "` has ", if (length(data)) some_of(names(data), 10L) else "no columns", "."
+      )
     }
   ))
 }
@@ -180,7 +185,7 @@ check_weights <- function(weights, n) {
     stop_samepage("weights", c(
       "`weights` must be positive and finite.",
       x = paste0(
-        "Found ", some_of(weights[utils::head(wrong, 6L)]), " in ",
+        "Found ", some_of(unique(weights[wrong])), " in ",
         count_of(length(wrong), "row"), " (", some_of(wrong), ")."
       ),
       i = "Leave rows out with `subset` instead of giving them weight 0."
@@ -307,6 +312,15 @@ drop_unused_levels <- function(x) {
 # does not vary, infinite values.
 check_frame <- function(frame) {
   check_response(frame)
+  variables <- vapply(as.list(attr(attr(frame, "terms"), "variables"))[-1L], code_of, "")
+  for (name in variables[attr(attr(frame, "terms"), "offset")]) {
+    if (!is.numeric(.subset2(frame, name))) {
+      stop_samepage("variable", c(
+        paste0("`", name, "` must be numbers."),
+        x = paste0("Found class ", class(.subset2(frame, name))[1L], ".")
+      ))
+    }
+  }
   for (name in names(frame)) {
     column <- .subset2(frame, name)
     if (is.double(column) && !is_surely_finite(column)) {
@@ -330,7 +344,8 @@ check_frame <- function(frame) {
 check_response <- function(frame) {
   name <- names(frame)[1L]
   y <- .subset2(frame, 1L)
-  if (!is.numeric(y) || !is.null(dim(y))) {
+  # scale() and the like make a matrix of one column.
+  if (!is.numeric(y) || NCOL(y) != 1L) {
     found <- if (is.null(dim(y))) class(y)[1L] else "matrix"
     stop_samepage("response", c(
       paste0("The outcome `", name, "` must be one numeric column."),

@@ -35,6 +35,12 @@ contrast_df <- function(fit, contrasts = NULL, covariance = parameter_covariance
     dim(gradient) <- c(m, k)
   }
   df <- 2 * variance^2 / rowSums((gradient %*% covariance) * gradient)
+  absorbed <- inference_parts(fit)$own$absorbed
+  if (!is.null(absorbed)) {
+    # A variance that rests on a parameter of which the data say nothing.
+    moves <- abs(gradient[, absorbed, drop = FALSE]) * component(fit, "residual_variance")
+    df[rowSums(moves > 1e-8 * variance) > 0] <- NA_real_
+  }
   # A covariance of the parameters that is none (a failed fit's) gives no degrees of freedom.
   replace(df, is.na(df) | df < 0, NA_real_)
 }
@@ -83,7 +89,7 @@ joint_test <- function(fit, contrasts, rhs = numeric(nrow(contrasts))) {
     test <- kenward_roger_scaling(fit, rotated, parameters)
     adjusted <- rotated %*% test_vcov(fit, parameters) %*% t(rotated)
     scaling <- test$scaling
-    den_df <- test$den_df
+    den_df <- if (anyNA(contrast_df(fit, rotated, parameters))) NA_real_ else test$den_df
     statistic <- scaling * sum(apart * solve(adjusted, apart)) / q
   } else {
     den_df <- combine_df(contrast_df(fit, rotated, parameters))
@@ -99,6 +105,9 @@ joint_test <- function(fit, contrasts, rhs = numeric(nrow(contrasts))) {
 # q and this many has the mean of the average of their squared t's.
 combine_df <- function(df) {
   q <- length(df)
+  if (anyNA(df)) {
+    return(NA_real_)
+  }
   if (q == 1L || all(abs(df - df[1L]) < 1e-8 * abs(df[1L]))) {
     return(mean(df))
   }

@@ -15,7 +15,7 @@ parameter_covariance <- function(fit) {
   expected <- inference_parts(fit)$own$expected
   # Scaled first: variances may differ by many orders of magnitude. Directions that the data
   # do not determine change nothing in the fixed effects and are left out.
-  scale <- 1 / sqrt(diag(expected))
+  scale <- ifelse(diag(expected) > 0, 1 / sqrt(diag(expected)), 0)
   parts <- eigen(scale * t(scale * expected), symmetric = TRUE)
   known <- parts$values > 1e-12 * parts$values[1L]
   root <- scale * parts$vectors[, known, drop = FALSE]

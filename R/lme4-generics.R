@@ -28,6 +28,9 @@ ngrps_lmm <- function(object) {
 # The parts of lme4's getME() that have a meaning for these fits; dense matrices, and
 # Z with one column per effect and unit, in lme4's order.
 part_by_lme4_name <- function(object, name, ...) {
+  if (length(name) > 1L) {
+    return(lapply(rlang::set_names(name), part_by_lme4_name, object = object))
+  }
   switch(name,
     X = model.matrix.samepage_lmm(object),
     Z = units_matrix(object),

@@ -89,7 +89,7 @@ lmm <- function(formula, data, method = c("REML", "ML"),
   data <- plain_columns(data)
   check_control(control)
 
-  spec <- parse_mixed_formula(formula)
+  spec <- parse_mixed_formula(if (missing(formula)) NULL else formula)
   frame <- build_frame(
     spec, data,
     subset = if (!missing(subset)) {
@@ -192,14 +192,20 @@ check_rank <- function(reduced, design) {
       )
     ))
   }
+  largest <- max(abs(min(design$y)), abs(max(design$y)))
+  # Squares of smaller numbers are nothing.
+  if (largest < 1e-140) {
+    stop_size(paste0("The outcome lies within ", format(largest, digits = 1L), " of 0."))
+  }
   # What is left then is the rounding of the outcome's own digits.
-  if (sqrt(reduced$rss / n) < 1e-15 * max(abs(min(design$y)), abs(max(design$y)))) {
+  if (sqrt(reduced$rss / n) < 1e-15 * largest) {
     stop_samepage("exact_fit", c(
       "The outcome must vary about what the fixed effects say of it.",
       x = "They give it exactly, to the last digit.",
       i = "Is one of them the outcome itself, or computed from it?"
     ))
   }
+  check_size(reduced)
 }
 
 #' Name the columns left out and say of which columns each is a combination

@@ -15,7 +15,8 @@
 #'   random effect: what the unit differs by from the fixed effects (the conditional
 #'   mean given the data). Attribute `postVar` of a data frame: array, effects x
 #'   effects x units, of their conditional variances and covariances given the
-#'   data and the estimated parameters. `as.data.frame()` of it has the columns
+#'   data and the estimated parameters; a list of such arrays, one per term, where the
+#'   grouping has several. `as.data.frame()` of it has the columns
 #'   `grpvar`, `term`, `grp`, `condval` and `condsd`, as in lme4.
 #' * `coef()`: the same shape as `ranef()`, with the fixed effects added: each unit's
 #'   own coefficients. Effects that are random only come first.
@@ -52,8 +53,11 @@ ranef.samepage_lmm <- function(object, condVar = TRUE, ...) { # nolint: object_n
     frame <- lapply(rows, function(row) level$mean[row, units$order])
     frame <- structure(frame, names = names, row.names = units$labels, class = "data.frame")
     if (condVar) {
-      variance <- level$variance[rows, rows, units$order, drop = FALSE]
-      frame <- structure(frame, postVar = variance)
+      variances <- lapply(effects$rows[own], function(rows) {
+        level$variance[rows, rows, units$order, drop = FALSE]
+      })
+      # One array, or as in lme4 one for each of several terms.
+      frame <- structure(frame, postVar = if (length(own) == 1L) variances[[1L]] else variances)
     }
     frame
   })
@@ -78,14 +82,18 @@ as.data.frame.samepage_ranef <- function(x, ...) {
     variance <- attr(effects, "postVar")
     q <- length(effects)
     m <- nrow(effects)
-    error <- if (!is.null(variance)) {
-      vapply(seq_len(q), function(j) sqrt(pmax(variance[j, j, ], 0)), numeric(m))
+    if (is.array(variance)) {
+      variance <- list(variance)
     }
+    # NULL without variances.
+    error <- unlist(lapply(variance, function(own) {
+      lapply(seq_len(nrow(own)), function(j) sqrt(pmax(own[j, j, ], 0)))
+    }))
     data.frame(
       grpvar = name, term = factor(rep(names(effects), each = m), levels = names(effects)),
       grp = factor(rep(row.names(effects), q), levels = row.names(effects)),
       condval = unlist(unclass(effects), use.names = FALSE),
-      condsd = if (is.null(error)) NA_real_ else as.vector(error)
+      condsd = if (is.null(error)) NA_real_ else error
     )
   })
   do.call(rbind, rows)
@@ -220,7 +228,8 @@ model.frame.samepage_lmm <- function(formula, fixed.only = FALSE, ...) {
   if (!check_flag(fixed.only, "fixed.only")) {
     return(frame)
   }
-  frame[vapply(as.list(attr(attr(frame, "terms"), "variables"))[-1L], code_of, "")]
+  fixed <- vapply(as.list(attr(attr(frame, "terms"), "variables"))[-1L], code_of, "")
+  frame[c(fixed, intersect("(weights)", names(frame)))]
 }
 
 #' @rdname samepage_lmm-parts

@@ -45,6 +45,9 @@ predict.samepage_lmm <- function(object, newdata = NULL, re.form = NULL,
   } else {
     new_frame(object, newdata, used, na.action)
   }
+  if (.row_names_info(frame, 2L) == 0L) {
+    return(if (se.fit) list(fit = numeric(), se.fit = numeric()) else numeric())
+  }
   codes <- frame_codes(object, frame, used, is.null(newdata), allow.new.levels)
   fit <- predicted_mean(object, frame, used, codes)
   if (se.fit) {
@@ -158,19 +161,20 @@ new_frame <- function(fit, newdata, used, na_action) {
   random <- component(fit, "random")[used_blocks(used)]
   groupings <- component(fit, "groupings")
   fixed <- vapply(as.list(attr(terms, "variables"))[-c(1L, 2L)], code_of, "")
-  needed <- c(fixed, unlist(lapply(random, function(block) {
-    variables <- vapply(as.list(attr(block$terms, "variables"))[-1L], code_of, "")
-    c(variables, groupings[[block$grouping]]$parts)
-  })))
-  needed <- unique(needed)
+  random_variables <- unlist(lapply(random, function(block) {
+    vapply(as.list(attr(block$terms, "variables"))[-1L], code_of, "")
+  }))
+  # Those that make columns; a grouping may be one of them.
+  of_columns <- unique(c(fixed, random_variables))
+  parts <- unlist(lapply(random, function(block) groupings[[block$grouping]]$parts))
+  needed <- unique(c(of_columns, parts))
   predvars <- attr(frame, "predvars")[needed]
   n <- nrow(newdata)
   new <- lapply(
     predvars, evaluate_variable,
     data = newdata, env = environment(terms), n = n, called = "newdata"
   )
-  parts <- unlist(lapply(random, function(block) groupings[[block$grouping]]$parts))
-  for (name in setdiff(needed, parts)) {
+  for (name in of_columns) {
     new[[name]] <- like_fitted(new[[name]], frame[[name]], name)
   }
   new <- structure(new, row.names = row_names_of(newdata), class = "data.frame")
@@ -243,14 +247,20 @@ match_units <- function(grouping, new, fitted) {
   key <- 0
   known <- 0
   for (part in grouping$parts) {
-    values <- unique(fitted[[part]][grouping$first])
-    key <- key * (length(values) + 1) + match(new[[part]], values, nomatch = 0L)
+    ids <- plain_ids(fitted[[part]][grouping$first])
+    values <- unique(ids)
+    key <- key * (length(values) + 1) + match(plain_ids(new[[part]]), values, nomatch = 0L)
     key[is.na(new[[part]])] <- NA
-    known <- known * (length(values) + 1) + match(fitted[[part]][grouping$first], values)
+    known <- known * (length(values) + 1) + match(ids, values)
   }
   codes <- match(key, known, nomatch = 0L)
   codes[is.na(key)] <- NA
   codes
+}
+
+# match() takes a date for its number, but its text for text.
+plain_ids <- function(ids) {
+  if (is.object(ids) && !is.factor(ids)) as.character(ids) else ids
 }
 
 predicted_mean <- function(fit, frame, used, codes) {

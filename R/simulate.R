@@ -69,6 +69,12 @@ generator_from <- function(seed) {
   if (is.null(seed)) {
     return(list(start = before, put_back = function() NULL))
   }
+  if (!is.numeric(seed) || length(seed) != 1L || is.na(seed)) {
+    stop_samepage("argument", c(
+      "`seed` must be NULL or one number.",
+      x = paste0("Found: ", found_value(seed), ".")
+    ))
+  }
   set.seed(seed)
   list(
     start = structure(seed, kind = as.list(RNGkind())),
@@ -221,6 +227,10 @@ check_new_response <- function(fit, y) {
       x = paste0("Found others in ", count_of(length(wrong), "row"), " (", some_of(wrong), ")."),
       i = "For other rows, fit the model again with lmm()."
     ))
+  }
+  largest <- max(-low, high)
+  if (largest > 1e70 || (largest < 1e-70 && low < high)) {
+    stop_size(paste0("The largest number of `newresp` is ", format(largest, digits = 1L), "."))
   }
   if (low == high) {
     stop_samepage("constant_response", c(

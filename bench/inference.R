@@ -18,6 +18,7 @@ show <- function(title, rows) {
   print(noquote(`dimnames<-`(format(signif(table, 2), trim = TRUE), dimnames(table))), right = TRUE)
 }
 
+# In some_corr_quadratic SAS stopped early: vignettes/validation.Rmd shows it.
 show("SAS (relative difference; KR with the observed information)", sas_differences())
 show("SPSS (largest difference, in units of the last printed digit)", spss_differences())
 cases <- c(inference_cases(), couples_cases(shared_path("data", "couples", "daily.csv")))

@@ -147,14 +147,45 @@ test_that("names that need quotes are variables like others", {
   expect_equal(as.matrix(odd), as.matrix(plain), ignore_attr = TRUE)
 })
 
-test_that("tests of terms do not depend on how factors are coded", {
+test_that("tests of terms depend on the coding of factors by the basis alone", {
   data <- orthodont()
   data$clinic <- factor(c("a", "b", "c")[1 + as.integer(data$Subject) %% 3])
   formula <- distance ~ clinic * age + (1 | Subject)
   fit <- lmm(formula, data = data)
   summed <- lmm(formula, data = data, contrasts = list(clinic = "contr.sum"))
   for (type in 1:3) {
-    expect_equal(anova(fit, type = type), anova(summed, type = type), tolerance = tol$criterion)
+    for (basis in c("first", "last")) {
+      ours <- anova(fit, type = type, basis = basis)
+      other <- anova(summed, type = type, basis = basis)
+      expect_equal(other[["F value"]], ours[["F value"]], tolerance = tol$criterion)
+      if (type == 3 || basis == "last") {
+        expect_equal(other, ours, tolerance = tol$criterion)
+      }
+    }
+  }
+})
+
+test_that("with other codings than R's default the degrees of freedom are lmerTest's too", {
+  skip_if_not_installed("lmerTest")
+  data <- orthodont()
+  data$clinic <- factor(c("a", "b", "c", "a", "a")[1 + as.integer(data$Subject) %% 5])
+  data$order <- factor(data$clinic, ordered = TRUE)
+  data <- data[!(data$Sex == "Female" & data$clinic == "c"), ][-c(3, 10, 50), ]
+  cases <- list(
+    list(distance ~ clinic * Sex * age + (1 | Subject), list(clinic = "contr.sum")),
+    list(distance ~ Sex * clinic + (1 | Subject), list(clinic = matrix(c(1, -1, 0, 1, 1, -2), 3))),
+    list(distance ~ order + age + (age | Subject), NULL),
+    list(distance ~ order + (1 | Subject), NULL)
+  )
+  for (case in cases) {
+    fit <- suppressMessages(lmm(case[[1]], data, contrasts = case[[2]]))
+    peer <- tight_lmer(case[[1]], data, contrasts = case[[2]])
+    for (type in c("I", "II", "III")) {
+      ours <- anova(fit, type = type)
+      theirs <- suppressMessages(stats::anova(peer, type = type))
+      expect_equal(ours[["F value"]], theirs[["F value"]], tolerance = tol$se)
+      expect_equal(ours$DenDF, theirs$DenDF, tolerance = tol$se)
+    }
   }
 })
 

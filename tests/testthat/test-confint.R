@@ -10,6 +10,11 @@ test_that("Wald intervals of fixed effects are lmerTest's t intervals", {
   expect_identical(colnames(ours), c("5 %", "95 %"))
 })
 
+test_that("Wald may be written as lme4 writes it", {
+  fit <- lmm(distance ~ age + (1 | Subject), data = nlme::Orthodont)
+  expect_identical(confint(fit, method = "Wald"), confint(fit, method = "wald"))
+})
+
 test_that("rows are named and ordered as lme4's", {
   skip_if_not_installed("lme4")
   data(sleepstudy, package = "lme4", envir = environment())

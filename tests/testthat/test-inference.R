@@ -200,3 +200,40 @@ test_that("a rank that rounding has eaten up leaves the boundary's parameters kn
   expect_false(anyNA(fixed))
   expect_false(fixed[1L] || fixed[7L])
 })
+
+test_that("random effects that are fixed effects as well leave the rest its tests", {
+  skip_if_not_installed("lme4")
+  data(cake, package = "lme4", envir = environment())
+  for (df in c("satterthwaite", "kenward-roger")) {
+    fit <- lmm(angle ~ recipe * temp + (1 | recipe / replicate), cake, df = df)
+    apart <- lmm(angle ~ recipe * temp + (1 | recipe:replicate), cake, df = df)
+    expect_equal(objective(fit), objective(apart), tolerance = tol$criterion)
+    expect_match(fit_status(fit)$reason, "do not determine all")
+    varcomp <- summary(fit)$varcomp
+    expect_identical(is.na(varcomp$std.error), varcomp$grp == "recipe")
+    # The standard error of a recipe rests on a variance of which the data say nothing.
+    ours <- summary(fit)$coefficients
+    recipes <- c("(Intercept)", "recipeB", "recipeC")
+    expect_true(all(is.na(ours[recipes, c("df", "Pr(>|t|)")])))
+    slopes <- setdiff(rownames(ours), recipes)
+    expect_equal(ours[slopes, ], summary(apart)$coefficients[slopes, ], tolerance = tol$estimate)
+    tests <- anova(fit)
+    expect_true(is.na(tests["recipe", "DenDF"]))
+    expect_equal(tests[-1, ], anova(apart)[-1, ], tolerance = tol$estimate)
+  }
+})
+
+test_that("Kenward-Roger works where a parameter has no information at all", {
+  # Each unit has one arm: the covariance of the arms' effects is in no unit's V.
+  set.seed(1)
+  data <- expand.grid(arm = factor(1:3), row = 1:24)
+  data$unit <- rep(1:12, 6)
+  data$x <- rnorm(72)
+  data$y <- rnorm(72) + rnorm(12)[data$unit]
+  fit <- lmm(y ~ x + (arm | unit), data, df = "kenward-roger")
+  expect_true(all(is.finite(summary(fit)$coefficients)))
+  same <- lmm(y ~ x + (0 + arm || unit), data, df = "kenward-roger")
+  expect_equal(
+    summary(fit)$coefficients, summary(same)$coefficients, tolerance = tol$se
+  )
+})

@@ -265,6 +265,47 @@ test_that("unusable arguments are refused", {
   )
 })
 
+test_that("columns of kinds that no model has are refused in words", {
+  data <- as.data.frame(nlme::Orthodont)
+  data$complex <- complex(real = data$age, imaginary = 1)
+  data$raw <- as.raw(seq_len(108))
+  data$text <- as.character(data$age)
+  refused <- function(class, part, formula, ...) {
+    expect_error(
+      lmm(formula, data, ...), part,
+      class = paste0("samepage_error_", class), fixed = TRUE
+    )
+  }
+  refused("variable", "class complex", distance ~ complex + (1 | Subject))
+  refused("variable", "class raw", distance ~ age + (raw | Subject))
+  refused("variable", "class raw", distance ~ age + (1 | raw))
+  refused("variable", "`offset(text)` must be numbers", distance ~ offset(text) + (1 | Subject))
+  refused("formula", "(offset(age) | Subject)", distance ~ age + (offset(age) | Subject))
+  refused("argument", "`na.action`", distance ~ age + (1 | Subject), na.action = "leave")
+  refused("weights", "Found -1 in 108 rows", distance ~ age + (1 | Subject), weights = rep(-1, 108))
+  expect_error(lmm(data = data), "class NULL", class = "samepage_error_formula")
+})
+
+test_that("contrasts that cannot be are refused in words, those of no factor named", {
+  data <- as.data.frame(nlme::Orthodont)
+  fit <- function(contrasts) {
+    lmm(distance ~ Sex * age + (1 | Subject), data, contrasts = contrasts)
+  }
+  refused <- function(part, contrasts) {
+    expect_error(fit(contrasts), part, class = "samepage_error_contrasts", fixed = TRUE)
+  }
+  refused("class character", "contr.sum")
+  refused("class list without names", list("contr.sum"))
+  refused("contr.unknown", list(Sex = "contr.unknown"))
+  refused("2 levels", list(Sex = matrix(1:9, 3)))
+  expect_message(
+    other <- fit(list(age = "contr.sum", sex = "contr.sum")), "`age`, `sex` not used",
+    class = "samepage_message_contrasts"
+  )
+  expect_identical(fixef(other), fixef(fit(NULL)))
+  expect_identical(names(fixef(fit(list(Sex = contr.sum))))[2], "Sex1")
+})
+
 test_that("an outcome that the fixed effects give exactly is refused in words", {
   data <- as.data.frame(nlme::Orthodont)
   for (outcome in list(quote(2 * age + 3), quote(age * pi))) {
@@ -291,4 +332,23 @@ test_that("effects of arms that no unit shares reach the optimum of one effect p
     expect_false("failed" %in% vapply(fits, function(fit) fit_status(fit)$status, ""))
     expect_lt(diff(range(vapply(fits, objective, 0))), 1e-5)
   }
+})
+
+test_that("an outcome in a matrix of one column, as scale() makes it, is a column", {
+  data <- as.data.frame(nlme::Orthodont)
+  fit <- lmm(scale(distance) ~ age + (age | Subject), data)
+  plain <- lmm(distance ~ age + (age | Subject), data)
+  expect_equal(fixef(fit)[["age"]], fixef(plain)[["age"]] / sd(data$distance),
+    tolerance = tol$estimate
+  )
+  expect_equal(fitted(fit), (fitted(plain) - mean(data$distance)) / sd(data$distance),
+    tolerance = tol$estimate
+  )
+  expect_equal(objective(refit(fit, simulate(fit, seed = 1))), objective(
+    lmm(y ~ age + (age | Subject), transform(data, y = simulate(fit, seed = 1)[[1]]))
+  ))
+  expect_error(
+    lmm(cbind(distance, age) ~ 1 + (1 | Subject), data),
+    class = "samepage_error_response"
+  )
 })

@@ -128,6 +128,33 @@ test_that("bases that depend on the data are those of the fit on new data", {
   }
 })
 
+test_that("a grouping that is a fixed effect as well has the fit's columns on new data", {
+  data <- as.data.frame(nlme::Oats)
+  data$Variety <- as.character(data$Variety)
+  data$Block <- as.Date("2024-01-01") + as.integer(data$Block)
+  fit <- lmm(yield ~ Variety + nitro + (1 | Block / Variety), data)
+  for (rows in list(5, c(30, 6), 70:50)) {
+    new <- data[rows, ]
+    expect_equal(predict(fit, new), fitted(fit)[rows], tolerance = tol$algebra)
+    new$Variety <- factor(new$Variety)
+    new$Block <- as.character(new$Block)
+    expect_equal(predict(fit, new), fitted(fit)[rows], tolerance = tol$algebra)
+  }
+  new$Variety <- "unknown"
+  expect_error(
+    predict(fit, new, allow.new.levels = TRUE), "New: unknown",
+    class = "samepage_error_newdata"
+  )
+})
+
+test_that("no rows have no predictions", {
+  fit <- lmm(distance ~ age * Sex + (age | Subject), nlme::Orthodont)
+  none <- as.data.frame(nlme::Orthodont)[0, ]
+  expect_identical(predict(fit, none), numeric())
+  expect_identical(predict(fit, none, se.fit = TRUE), list(fit = numeric(), se.fit = numeric()))
+  expect_error(predict(fit, none["age"]), class = "samepage_error_missing_column")
+})
+
 test_that("column names need not be syntactic", {
   data <- as.data.frame(nlme::Orthodont)
   plain <- lmm(distance ~ age * Sex + (age | Subject), data)

@@ -180,3 +180,24 @@ test_that("five uncorrelated effects of one unit reach their optimum", {
   fit <- lmm(formula, data)
   expect_lt(objective(fit) - lowest_of_lme4(formula, data), 1e-6)
 })
+
+test_that("numbers are computed with over 140 orders of magnitude, others refused in words", {
+  data <- as.data.frame(nlme::Orthodont)
+  plain <- summary(lmm(distance ~ age + (age | Subject), data, df = "kenward-roger"))$coefficients
+  of <- function(y, x) {
+    data$y <- y * data$distance
+    data$x <- x * data$age
+    fit <- lmm(y ~ x + (x | Subject), data, df = "kenward-roger")
+    table <- summary(fit)$coefficients
+    table[, 1:2] <- table[, 1:2] / (y * c(1, 1 / x))
+    table
+  }
+  for (size in list(c(1e12, 1), c(1e-12, 1), c(1, 1e12), c(1e60, 1), c(1e-60, 1e-4), c(1, 1e-60))) {
+    expect_equal(of(size[1], size[2]), plain, tolerance = tol$estimate, ignore_attr = TRUE)
+  }
+  for (size in list(
+    c(1e100, 1), c(1e-100, 1), c(1, 1e100), c(1, 1e-100), c(1e200, 1), c(1e-200, 1)
+  )) {
+    expect_error(of(size[1], size[2]), "other units", class = "samepage_error_size")
+  }
+})

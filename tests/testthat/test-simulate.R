@@ -120,6 +120,9 @@ test_that("lme4's own generics work on a fit, and ours on lme4's", {
       ignore_attr = TRUE, info = name
     )
   }
+  expect_identical(
+    lme4::getME(fit, c("X", "n")), list(X = lme4::getME(fit, "X"), n = lme4::getME(fit, "n"))
+  )
   for (name in c("beta", "fixef", "sigma")) {
     expect_equal(lme4::getME(fit, name), lme4::getME(peer, name), tolerance = tol$varcomp)
   }
@@ -129,4 +132,14 @@ test_that("lme4's own generics work on a fit, and ours on lme4's", {
   expect_identical(lme4::getME(fit, "lower"), unname(lme4::getME(peer, "lower")))
   expect_identical(lme4::isSingular(fit), lme4::isSingular(peer))
   expect_error(lme4::getME(fit, "Lambda"), "Lambda", class = "samepage_error_argument")
+})
+
+test_that("numbers that cannot be computed with are refused in words", {
+  fit <- lmm(distance ~ age + (1 | Subject), nlme::Orthodont)
+  y <- nlme::Orthodont$distance
+  for (size in c(1e100, 1e200, 1e-100, 1e-200)) {
+    expect_error(refit(fit, size * y), "other units", class = "samepage_error_size")
+  }
+  expect_equal(fixef(refit(fit, 1e50 * y)), 1e50 * fixef(fit), tolerance = tol$estimate)
+  expect_error(simulate(fit, seed = "one"), "`seed`", class = "samepage_error_argument")
 })
