@@ -210,8 +210,8 @@ misses <- function(values, aims) {
 # `measure(sample)`: the cells; `slope(sample, part)`: their derivatives.
 # The damping is divided by the first number of `damping_by` after a step that helped, and
 # multiplied by the second otherwise.
-# Steps that are small each may add up to more than is needed. Of the moves so far, the part on which
-# no cell depends is taken back, by the share `back` in each step.
+# Steps that are small each may add up to more than is needed. Of the moves so far, the part on
+# which no cell depends is taken back, by the share `back` in each step.
 aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
                 damping_by = c(4, 8), back = 0) {
   start <- sample
