@@ -210,8 +210,11 @@ misses <- function(values, aims) {
 # `measure(sample)`: the cells; `slope(sample, part)`: their derivatives.
 # The damping is divided by the first number of `damping_by` after a step that helped, and
 # multiplied by the second otherwise.
+# Steps that are small each may add up to more than is needed. Of the moves so far, the part on
+# which no cell depends is taken back, by the share `back` in each step.
 aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
-                damping_by = c(4, 8)) {
+                damping_by = c(4, 8), back = 0) {
+  start <- sample
   sizes <- function(sample, part) {
     rep_len(noise[[part]], length(sample[[part]]))[!is.na(sample[[part]])]
   }
@@ -236,8 +239,18 @@ aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
     # Past the edge of the interval, so that a cell does not come to rest on it.
     wanted <- -(missed + 0.3 * sign(missed))
     part_of <- rep(names(noise), vapply(slopes, ncol, 0L))
+    so_far <- unlist(lapply(names(noise), function(part) {
+      off <- sample[[part]] - start[[part]]
+      off[!is.na(off)] / sizes(sample, part)
+    }))
+    needless <- so_far - crossprod(
+      all_slopes, solve(gram + diag(1e-6 * mean(diag(gram)), nrow(gram)), all_slopes %*% so_far)
+    )
     repeat {
-      change <- as.vector(crossprod(all_slopes, solve(gram + diag(damping, nrow(gram)), wanted)))
+      change <- as.vector(
+        crossprod(all_slopes, solve(gram + diag(damping, nrow(gram)), wanted)) -
+          back * needless / (1 + damping)
+      )
       share <- min(1, 4 / max(abs(change)))
       moved <- sample
       for (part in names(noise)) {

@@ -11,6 +11,7 @@
 #    rounded to whole numbers; see data-raw/calibrate.R.
 # 4. What the models do not use is added: therapists, treatment, medication and the scores before
 #    treatment.
+# 5. The ratings get the scatter about their lines that real ones have, with the lines as they are.
 #
 # Model 1's line lies above Model 2's at both ends of the course. With the same dyads Model 1 has
 # one row more of each, the first, and a value at one end tilts a line. So Model 1 seems to have had
@@ -442,5 +443,50 @@ study1 <- data.frame(
 )
 study1 <- study1[order(study1$patient, study1$session), ]
 rownames(study1) <- NULL
+
+# ---- 5. The ratings about their lines ---------------------------------------------------
+
+# In the pool ratings keep close to their lines, closer than real ones do: the selection is about
+# the lines. Now what they deviate by is drawn anew, wider, from its distribution given all that the
+# models use: each rater's first rating and line, and the line of the mean. Two pairs of sessions
+# equally far apart change by one step of the scale, one pair up and down, the other down and up,
+# which leaves all lines where they are; Metropolis' rule accepts such moves or not. Ratings of
+# sessions that only one of the two rated stay.
+set.seed(19580101)
+error_sd <- c(0.36, 0.30)
+error_covariance <- diag(error_sd) %*% matrix(c(1, 0.25, 0.25, 1), 2) %*% diag(error_sd)
+scatter <- function(time, ratings, moves = 3000) {
+  both <- which(stats::complete.cases(ratings))[-1]
+  steps <- round(12 * ratings)
+  line <- vapply(1:2, function(rater) {
+    known <- !is.na(ratings[, rater])
+    stats::lm.fit(cbind(1, time[known]), ratings[known, rater])$coefficients
+  }, numeric(2))
+  precision <- solve(error_covariance)
+  cost <- function(rows, steps) {
+    off <- steps[rows, , drop = FALSE] / 12 - cbind(1, time[rows]) %*% line
+    sum((off %*% precision) * off) / 2
+  }
+  for (move in seq_len(moves)) {
+    pairs <- sample(both, 2)
+    others <- match(time[pairs] + sample(max(time) - min(time), 1), time[both])
+    if (anyNA(others)) next
+    rater <- sample(2, 1)
+    trial <- steps
+    trial[pairs, rater] <- trial[pairs, rater] + c(1, -1)
+    others <- both[others]
+    trial[others, rater] <- trial[others, rater] + c(-1, 1)
+    rows <- unique(c(pairs, others))
+    if (min(trial[rows, rater]) < 12 || max(trial[rows, rater]) > 84) next
+    if (cost(rows, trial) - cost(rows, steps) < -log(stats::runif(1))) steps <- trial
+  }
+  steps / 12
+}
+for (at in split(seq_len(nrow(study1)), study1$patient)) {
+  if (sum(stats::complete.cases(study1[at, c("wai_patient", "wai_therapist")])) < 4) next
+  study1[at, c("wai_patient", "wai_therapist")] <- scatter(
+    study1$session[at], as.matrix(study1[at, c("wai_patient", "wai_therapist")])
+  )
+}
 
 save(study1, file = "data/study1.rda", version = 2, compress = "xz")

@@ -12,24 +12,26 @@
 
 suppressWarnings(RNGversion("4.2.0"))
 source("data-raw/calibrate.R")
-set.seed(20200908)
+set.seed(6)
 
 n_dyads <- 139L
 
 # ---- 1. Ratings ------------------------------------------------------------------
 
-# Patients rate higher, therapists catch up; who starts high rises less.
+# Patients rate higher, therapists catch up; who starts high rises less. Ratings deviate from their
+# lines by as much as leaves something else in the scores: three ratings carry much error into a
+# score, and the spread of the scores is given by the published standard errors.
 growth <- c("patient_start", "patient_change", "therapist_start", "therapist_change")
 correlation <- diag(4)
-correlation[lower.tri(correlation)] <- c(-0.60, 0.05, -0.05, -0.30, 0.55, -0.65)
+correlation[lower.tri(correlation)] <- c(-0.61, 0.03, -0.03, -0.30, 0.56, -0.65)
 correlation <- correlation + t(correlation) - diag(4)
 pool <- samepage::generate_dyads(
   "study2",
   dyads = 5000, seed = 1,
   ratings = list(
     mean = stats::setNames(c(5.05, 0.40, 4.35, 0.85), growth),
-    sd = stats::setNames(c(0.98, 0.70, 0.68, 0.66), growth), correlation = correlation,
-    error_sd = c(patient = 0.18, therapist = 0.16), error_correlation = 0.3
+    sd = stats::setNames(c(0.96, 0.64, 0.66, 0.61), growth), correlation = correlation,
+    error_sd = c(patient = 0.27, therapist = 0.24), error_correlation = 0.4
   )
 )
 # One row per dyad, one column per rated session.
@@ -196,11 +198,11 @@ share <- ifelse(
 units <- ifelse(aims$block == "fixed" & aims$kind == "estimate", 1, 0.5)
 agreement <- pmax(units * aims$digit, share * abs(aims$published))
 aims$within <- ifelse(aims$cell %in% slopes, 0.93, 0.85) * agreement
-# Model 2's covariance is printed .0005 with SE .002 and p .060; p asks for .0045, and only with
-# that can Model 3's be .004 (the audit in the vignette).
+# Model 2's covariance is printed .0005 with SE .002 and p .060; p asks for .003 to .0047, and only
+# with about that can Model 3's be .004 (the audit in the vignette).
 printed <- aims$published
 misprinted <- aims$cell == "2 covariance estimate"
-aims$published[misprinted] <- 0.00445
+aims$published[misprinted] <- 0.0043
 aims$within[misprinted] <- 0.0002
 its_error <- aims$cell == "2 covariance std_error"
 aims$published[its_error] <- 0.0024
@@ -215,7 +217,8 @@ started <- sample2$outcome
 agree <- function(sample, aims, noise = 0.25) {
   aim(
     sample, aims, list(outcome = noise), function(sample) cells(sample, scores),
-    function(sample, part) outcome_derivatives(sample, scores, 0.002), steps = 40
+    function(sample, part) outcome_derivatives(sample, scores, 0.002), steps = 40,
+    back = 0.3
   )
 }
 
@@ -248,7 +251,7 @@ stopifnot(abs(off) < 1)
 
 # ---- The people ------------------------------------------------------------------------
 
-set.seed(19960101)
+set.seed(19960905)
 
 # Whole numbers with exactly the published mean, SD and range (to the printed digits, in units of
 # 1 / per): draw, then move single values until they agree.
@@ -283,7 +286,7 @@ age <- draw_values(n_dyads, 35.7, 9.52, c(20, 62), 1, c(1, 2), function(z) z + 0
 sex <- sample(rep(c("woman", "man", NA), c(99, 34, 6)))
 
 # Long treatments: the part above 20 sessions of a skewed distribution; 67 end by session 40.
-sessions <- 20 + round(exp(3.055 + 0.95 * stats::qnorm((sample(n_dyads) - 0.5) / n_dyads)))
+sessions <- 20 + round(exp(3.065 + 1.05 * stats::qnorm((sample(n_dyads) - 0.5) / n_dyads)))
 sessions <- pmax(sessions, 21)
 sessions[which.max(sessions)] <- 364
 stopifnot(sum(sessions <= 40) == 67)

@@ -139,3 +139,21 @@ test_that("study1's residuals look drawn: no two dyads alike, no autocorrelation
   expect_lt(abs(stats::cor(residual, before, use = "complete.obs") + 1 / 11), 0.1)
   expect_gt(stats::shapiro.test(residual)$p.value, 0.01)
 })
+
+# Pooled over dyads: the SD about each rater's own least-squares line.
+scatter_of_ratings <- function(data, rater, time) {
+  lines <- lapply(split(data[!is.na(data[[rater]]), ], ~patient, drop = TRUE), function(dyad) {
+    line <- stats::lm.fit(cbind(1, dyad[[time]]), dyad[[rater]])
+    c(sum(line$residuals^2), max(nrow(dyad) - 2, 0))
+  })
+  sums <- Reduce(`+`, lines)
+  sqrt(sums[1] / sums[2])
+}
+
+test_that("ratings scatter about their lines as real ones do", {
+  for (rater in c("wai_patient", "wai_therapist")) {
+    expect_gt(scatter_of_ratings(study1, rater, "session"), 0.28)
+    # not as much: the published spread of the scores leaves little room for error in three ratings
+    expect_gt(scatter_of_ratings(study2[study2$occasion %in% 1:3, ], rater, "occasion"), 0.22)
+  }
+})
