@@ -312,12 +312,12 @@ drop_unused_levels <- function(x) {
 # does not vary, infinite values.
 check_frame <- function(frame) {
   check_response(frame)
-  variables <- vapply(as.list(attr(attr(frame, "terms"), "variables"))[-1L], code_of, "")
-  for (name in variables[attr(attr(frame, "terms"), "offset")]) {
-    if (!is.numeric(.subset2(frame, name))) {
+  # The variables of the fixed part come first.
+  for (at in attr(attr(frame, "terms"), "offset")) {
+    if (!is.numeric(.subset2(frame, at))) {
       stop_samepage("variable", c(
-        paste0("`", name, "` must be numbers."),
-        x = paste0("Found class ", class(.subset2(frame, name))[1L], ".")
+        paste0("`", names(frame)[at], "` must be numbers."),
+        x = paste0("Found class ", class(.subset2(frame, at))[1L], ".")
       ))
     }
   }
