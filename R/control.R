@@ -14,8 +14,9 @@
 #' @param zero_tolerance A direction of the random effects whose variance is
 #'   below this share of its scale is set to exactly zero when the criterion does
 #'   not rise.
-#' @param few_units With this many units or fewer at a level the restricted
-#'   likelihood may have several optima, so the optimiser starts from several points.
+#' @param few_units With this many units or fewer at a level, or rows beyond those
+#'   that the units' own effects can fit, the restricted likelihood may have several
+#'   optima, so the optimiser starts from several points.
 #' @param largest_effect Limit of the random effects' standard deviations, in
 #'   residual standard deviations: beyond, double precision cannot tell the residuals
 #'   from nothing.

@@ -278,7 +278,8 @@ boundary_phrase <- function(block, covariance, rank) {
 }
 
 # The reasons of src/optim.h, in its order, the last of them found by inference.
-reason_undetermined <- 4L
+reason_unbounded <- 4L
+reason_undetermined <- 5L
 
 failure_phrase <- function(reason) {
   c(
@@ -286,6 +287,10 @@ failure_phrase <- function(reason) {
     "the limit of iterations was reached, see lmm_control()",
     "the criterion could not be computed at any starting value",
     "no further step lowers the criterion although one should",
+    paste0(
+      "the likelihood has no maximum: fixed and random effects together can give every row of the ",
+      "outcome exactly, and it grows without bound as the residual variance goes to zero"
+    ),
     "the data do not determine all covariance parameters"
   )[reason + 1L]
 }
@@ -324,8 +329,16 @@ format.samepage_fit_status <- function(x, ...) {
       ". This is an answer, not an error; parameters that it fixes have no standard error."
     ),
     failed = paste0(
-      "failed, because ", x$reason, ". The largest derivative is ",
-      format(x$gradient, digits = 2), " in units of standard errors. Do not use these estimates."
+      "failed, because ", x$reason, ". ",
+      if (x$reason == failure_phrase(reason_unbounded)) {
+        "More rows are needed, or fewer effects."
+      } else {
+        paste0(
+          "The largest derivative is ", format(x$gradient, digits = 2),
+          " in units of standard errors."
+        )
+      },
+      " Do not use these estimates."
     )
   )
   # An optimum that is flat in some direction is reached all the same.

@@ -24,8 +24,9 @@ contrast_df <- function(fit, contrasts = NULL, covariance = parameter_covariance
   p <- nrow(vcov)
   k <- component(fit, "n_parameters")
   if (is.null(contrasts)) {
-    variance <- vcov[seq.int(1L, p * p, p + 1L)]
-    gradient <- matrix(dvcov, p * p, k)[seq.int(1L, p * p, p + 1L), , drop = FALSE]
+    diagonal <- seq.int(1L, by = p + 1L, length.out = p)
+    variance <- vcov[diagonal]
+    gradient <- matrix(dvcov, p * p, k)[diagonal, , drop = FALSE]
   } else {
     variance <- rowSums((contrasts %*% vcov) * contrasts)
     m <- nrow(contrasts)
@@ -50,7 +51,7 @@ fixed_table <- function(fit) {
   beta <- component(fit, "beta")
   covariance <- parameter_covariance(fit)
   p <- length(beta)
-  error <- sqrt(test_vcov(fit, covariance)[seq.int(1L, p * p, p + 1L)])
+  error <- sqrt(test_vcov(fit, covariance)[seq.int(1L, by = p + 1L, length.out = p)])
   df <- contrast_df(fit, covariance = covariance)
   t <- beta / error
   matrix(

@@ -167,9 +167,12 @@ static double degrees(const search *o) {
     return (double)o->data->n - (o->reml ? o->data->p : 0);
 }
 
-/* Rounding noise of the criterion. */
+/* Rounding noise of the criterion at the point of the last evaluate(). Where random effects are far
+ * above the residuals and fixed effects say the same as they do, most of it is what solving for
+ * beta costs. */
 static double noise_of(const search *o) {
-    return 16.0 * DBL_EPSILON * (fabs(o->value.log_det_v) + fabs(o->value.log_det_x) + degrees(o));
+    return 16.0 * DBL_EPSILON *
+           (fabs(o->value.log_det_v) + fabs(o->value.log_det_x) + degrees(o) * o->value.inflation);
 }
 
 /* Whether some random effect is so large that s is nothing beside it. Where fixed and random
@@ -195,7 +198,8 @@ static int exceeds_precision(const search *o) {
     return 0;
 }
 
-/* The criterion with s profiled out, at the present F and G; infinite outside the domain. */
+/* The criterion with s profiled out, at the present F and G, and as much more as rounding may hide:
+ * no point looks low because its digits are lost. Infinite outside the domain. */
 static double evaluate(search *o) {
     o->f = INFINITY;
     if (exceeds_precision(o)) {
@@ -217,7 +221,7 @@ static double evaluate(search *o) {
     }
     double nu = degrees(o);
     o->f = nu * (log(two_pi * o->value.quadratic / nu) + 1.0) + o->value.log_det_v +
-           (o->reml ? o->value.log_det_x : 0.0);
+           (o->reml ? o->value.log_det_x : 0.0) + noise_of(o);
     return o->f;
 }
 
@@ -758,14 +762,15 @@ static void moment_weights(const search *o, double *weight) {
     }
 }
 
+enum { DISTANT_START = 2, COMMON_STARTS = 4 };
+
 /* Start number `start`: 0 gives every direction the weight of its moments, 1 weight one, 2 ten, 3 a
  * thousand, and the others weight ten to one direction and a tenth to the rest, then a thousand and
  * one. */
 static void set_start(search *o, int start) {
-    enum { COMMON = 4 };
-    const double weights[COMMON] = {0.0, 1.0, 10.0, 1000.0};
+    const double weights[COMMON_STARTS] = {0.0, 1.0, 10.0, 1000.0};
     double *U = o->U, *l = o->l, *moments = o->work;
-    int direction = COMMON, n_directions = (int)total_size(o->blocks);
+    int direction = COMMON_STARTS, n_directions = (int)total_size(o->blocks);
     if (start == 0) {
         moment_weights(o, moments);
     }
@@ -775,9 +780,9 @@ static void set_start(search *o, int start) {
         memset(U, 0, (size_t)n * n * sizeof(double));
         for (int j = 0; j < n; j++, direction++) {
             U[j + (size_t)n * j] = 1.0;
-            if (start < COMMON) {
+            if (start < COMMON_STARTS) {
                 l[j] = start == 0 ? moments[columns[j]] : weights[start];
-            } else if (start < COMMON + n_directions) {
+            } else if (start < COMMON_STARTS + n_directions) {
                 l[j] = start == direction ? 10.0 : 0.1;
             } else {
                 l[j] = start - n_directions == direction ? 1000.0 : 1.0;
@@ -786,6 +791,45 @@ static void set_start(search *o, int start) {
         U += n * n;
         l += n;
     }
+}
+
+/* The factors' columns far above the residuals times a number; returns whether there were any. */
+static int scale_large(search *o, double times) {
+    const double far = 1e4;
+    size_t sizes = total_size(o->blocks);
+    int found = 0;
+    for (size_t i = 0; i < sizes; i++) {
+        if (o->best_l[i] > far) {
+            o->l[i] = o->best_l[i] * times;
+            found = 1;
+        }
+    }
+    return found;
+}
+
+/* Whether the likelihood grows without bound as s goes to zero beside the random effects of the
+ * present point, whose criterion is f. Where fixed and random effects give every row of y exactly,
+ * -2 log L has a term in log(s) times the dimensions of y that they leave: then it falls by as much
+ * when s becomes a hundredth as it rose when s was a hundred times as large. */
+static int is_unbounded(search *o, double f) {
+    const double per_dimension = 4.605170185988091; /* log(100) */
+    size_t sizes = total_size(o->blocks);
+    memcpy(o->best_l, o->l, sizes * sizeof(double));
+    if (!isfinite(f) || !scale_large(o, 0.1)) {
+        return 0;
+    }
+    set_point(o);
+    double rise = evaluate(o) - f, noise = noise_of(o);
+    scale_large(o, 0.01);
+    set_point(o);
+    double rise_before = evaluate(o) - f - rise;
+    memcpy(o->l, o->best_l, sizes * sizeof(double));
+    set_point(o);
+    evaluate(o);
+    noise = fmax(noise, noise_of(o));
+    double dimensions = floor(rise / per_dimension + 0.5);
+    return noise < 0.1 && dimensions >= 1.0 && fabs(rise - dimensions * per_dimension) < 0.2 &&
+           fabs(rise - rise_before) < 0.2;
 }
 
 /* Factors that were given. Those of another response may lie on a boundary that is not this one's;
@@ -799,22 +843,81 @@ static void set_given(search *o, sp_start start, const double *factors) {
     }
 }
 
+/* Rows beyond those that the units' own effects can fit. */
+static int spare_rows(const sp_reduced *data) {
+    int spare = data->n, q = data->q;
+    for (int i = 0; i < data->n_units; i++) {
+        const double *R = data->R + (size_t)q * q * i;
+        for (int j = 0; j < q; j++) {
+            spare -= R[j + (size_t)q * j] > 0.0;
+        }
+    }
+    return spare;
+}
+
+/* Whether one group's effect of a column of Z is known much better than the average group's. R:
+ * q x q per group. */
+static int has_giant(int n_groups, int q, const double *R) {
+    const double giant = 5.0;
+    for (int j = 0; j < q; j++) {
+        double largest = 0.0, total = 0.0;
+        for (int i = 0; i < n_groups; i++) {
+            const double *column = R + (size_t)q * q * i + (size_t)q * j;
+            double square = sp_dot((size_t)q, column, column);
+            largest = fmax(largest, square);
+            total += square;
+        }
+        if (largest * n_groups > giant * total) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int has_giants(const search *o) {
+    const sp_reduced *data = o->data;
+    size_t qq = (size_t)data->q * data->q;
+    int found = has_giant(data->n_units, data->q, data->R);
+    for (int l = 1; l < data->n_levels && !data->crossed && !found; l++) {
+        const double *Rn = o->reml_work.Rn + qq * o->reml_work.offset[l];
+        found = has_giant(data->n_nodes[l], data->q, Rn);
+    }
+    return found;
+}
+
+/* How many optima the criterion may have. */
+typedef enum { ONE_OPTIMUM, TWO_OPTIMA, MANY_OPTIMA } optima;
+
+/* Many where groups of a level are few, or rows to spare beside the parameters. With more of these,
+ * or groups of very different sizes, there may still be one on a boundary and one far from it. */
+static optima expected_optima(const search *o) {
+    const int many = 10, two = 100; /* rows to spare per parameter */
+    const sp_reduced *data = o->data;
+    int fewest = data->n_units, k = o->model->n_par, few = o->control->few_units;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int groups = data->n_nodes[o->blocks->level[b]];
+        fewest = groups < fewest ? groups : fewest;
+    }
+    int spare = spare_rows(data);
+    if (fewest <= few || spare <= few || spare <= many * k) {
+        return MANY_OPTIMA;
+    }
+    return spare <= two * k || (has_zero(o) && has_giants(o)) ? TWO_OPTIMA : ONE_OPTIMUM;
+}
+
 /* Runs from the factors given, if any, and from every other start that is needed; the best are left
  * in `factors`. */
 static sp_status find_lowest(search *o, sp_start given, double *factors, sp_optimum *optimum) {
     size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
-    int fewest = o->data->n_units;
-    for (int b = 0; b < o->blocks->n_blocks; b++) {
-        int groups = o->data->n_nodes[o->blocks->level[b]];
-        fewest = groups < fewest ? groups : fewest;
-    }
-    int all_starts = 4 + 2 * (int)sizes, n_starts = given == SP_FROM_DATA;
-    if (fewest <= o->control->few_units) {
-        n_starts = all_starts;
-    }
-    for (int start = given == SP_FROM_DATA ? 0 : -1; start < all_starts; start++) {
-        if (start >= n_starts && isfinite(optimum->criterion)) {
-            break;
+    int first = given == SP_FROM_DATA ? 0 : -1, n_starts = COMMON_STARTS + 2 * (int)sizes;
+    int at_boundary = 0;
+    optima optima = ONE_OPTIMUM;
+    for (int start = first; start < n_starts; start++) {
+        int is_distant = start >= DISTANT_START && start < COMMON_STARTS;
+        int needed = start == first || optima == MANY_OPTIMA || !isfinite(optimum->criterion) ||
+                     (optima == TWO_OPTIMA && at_boundary && is_distant);
+        if (!needed) {
+            continue;
         }
         sp_reason reason = SP_REASON_NONE;
         double predicted = 0.0;
@@ -825,19 +928,26 @@ static sp_status find_lowest(search *o, sp_start given, double *factors, sp_opti
             set_start(o, start);
         }
         double f = run_from_start(o, start < 0 && given == SP_FROM_OPTIMUM, &predicted, &reason);
+        int unbounded = is_unbounded(o, f);
         if (o->interrupted) {
             return SP_INTERRUPTED;
         }
+        reason = unbounded ? SP_REASON_UNBOUNDED : reason;
         optimum->iterations += o->iterations;
+        optima = start == first ? expected_optima(o) : optima;
         /* A later start must win by more than noise, so that equal optima keep the first. */
-        if (!isfinite(optimum->criterion) || f < optimum->criterion - 1e-9 ||
+        if (!isfinite(optimum->criterion) || unbounded || f < optimum->criterion - 1e-9 ||
             (optimum->reason != SP_REASON_NONE && reason == SP_REASON_NONE &&
              f <= optimum->criterion + 1e-9)) {
             optimum->criterion = f;
             optimum->reason = reason;
             optimum->predicted_fall = predicted;
+            at_boundary = has_zero(o);
             memcpy(factors, o->U, squares * sizeof(double));
             memcpy(factors + squares, o->l, sizes * sizeof(double));
+        }
+        if (unbounded) {
+            break;
         }
     }
     return SP_OK;
@@ -917,10 +1027,10 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
         optimum->reason = SP_REASON_START;
         return SP_OK;
     }
-    optimum->criterion = f;
+    optimum->criterion = f - noise_of(&o);
     optimum->s = o.value.quadratic / degrees(&o);
     optimum->root = o.value.root;
-    optimum->inflation = data->crossed ? 1.0 : sp_inflation(data, &o.reml_work, &o.value);
+    optimum->inflation = data->crossed ? 1.0 : o.value.inflation;
     natural_matrices(&o, G, rank);
     optimum->fit = optimum->reason != SP_REASON_NONE ? SP_FIT_FAILED
                    : has_zero(&o)                    ? SP_FIT_BOUNDARY

@@ -27,7 +27,8 @@ typedef enum {
     SP_REASON_NONE = 0,
     SP_REASON_ITERATIONS, /* max_iterations reached */
     SP_REASON_START,      /* criterion not finite at any start */
-    SP_REASON_STUCK       /* no step lowers the criterion, yet one should */
+    SP_REASON_STUCK,      /* no step lowers the criterion, yet one should */
+    SP_REASON_UNBOUNDED   /* the likelihood grows without bound as s goes to zero */
 } sp_reason;
 
 typedef struct {
@@ -38,7 +39,7 @@ typedef struct {
     double predicted_fall; /* at the end */
     int iterations, evaluations;
     const double *root; /* of sp_value there (d x d, within the optimiser's memory) */
-    double inflation;   /* of sp_inflation there; 1 on the general path */
+    double inflation;   /* of sp_value there; 1 on the general path */
 } sp_optimum;
 
 /* Sizes of a model: number of G parameters, and its description in caller's memory (n_par ints

@@ -496,6 +496,11 @@ sp_status sp_solve_fixed(int p, const double *cv, double *full, double *C, sp_va
     if (!(value->quadratic > 0.0)) {
         return SP_SINGULAR;
     }
+    value->inflation = fmax(xy[p] / value->quadratic, 1.0);
+    for (int c = 0; c < p; c++) {
+        double inverse = root[c + (size_t)d * c];
+        value->inflation = fmax(value->inflation, full[c + (size_t)d * c] * inverse * inverse);
+    }
     return isfinite(value->log_det_v + value->log_det_x + value->quadratic) ? SP_OK : SP_NOT_FINITE;
 }
 
@@ -534,18 +539,6 @@ sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_
         }
     }
     return sp_solve_fixed(data->p, work->cv, work->Phi, work->small, value);
-}
-
-double sp_inflation(const sp_reduced *data, const sp_reml_work *work, const sp_value *value) {
-    int p = data->p, d = data->d;
-    const double *diagonal = work->cv; /* packed: row j has d - j elements */
-    double largest = 1.0;
-    for (int j = 0; j < p; j++) {
-        double root = value->root[j + (size_t)d * j];
-        largest = fmax(largest, *diagonal * root * root);
-        diagonal += d - j;
-    }
-    return fmax(largest, *diagonal / value->quadratic);
 }
 
 /* ---- derivatives ---------------------------------------------------------------------------- */

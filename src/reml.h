@@ -83,6 +83,9 @@ typedef struct {
     double log_det_x; /* log|X'V^-1 X| */
     double quadratic; /* (y - X beta)'V^-1 (y - X beta) */
     double *root;     /* d x d: columns 1..p a root of Phi = (X'V^-1 X)^-1, column d = rho */
+    /* The digits that solving for beta cost, as the largest ratio of a diagonal element of
+     * [X y]'V^-1[X y] to what the columns before leave of it. */
+    double inflation;
 } sp_value;
 
 /* Derivatives with respect to the k parameters (n_par, or n_par + 1 with s), P_r in the coordinates
@@ -125,11 +128,6 @@ void sp_reml_work_init(const sp_reduced *data, const sp_model *model, double *me
  * left over; SP_NOT_FINITE when a part of the criterion is not finite. */
 sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_point *point,
                         sp_reml_work *work, sp_value *value);
-
-/* The digits that solving for beta cost at the point of the last sp_reml_value (nested groupings
- * only), as the largest ratio of a diagonal element of [X y]'V^-1[X y] to what the columns before
- * leave of it. */
-double sp_inflation(const sp_reduced *data, const sp_reml_work *work, const sp_value *value);
 
 /* Derivatives at the point of the last sp_reml_value, whose work and value they read. out->k says
  * whether s is one of the parameters. Status: SP_OK. */

@@ -147,6 +147,62 @@ test_that("three dyads reach the lowest of several optima", {
   }
 })
 
+test_that("a second optimum far from the boundary is found", {
+  skip_if_not_installed("lme4")
+  # Dyads of very different sizes, and residuals with outliers.
+  for (seed in c(24, 42, 125, 164)) {
+    set.seed(seed)
+    sessions <- c(rep(1:3, 8), 10, 20, 60, 150, 300)
+    data <- data.frame(dyad = rep(seq_along(sessions), sessions), session = sequence(sessions) - 1)
+    data$y <- stats::rnorm(length(sessions), 0, 0.1)[data$dyad] + stats::rt(nrow(data), 1.2)
+    fit <- lmm(y ~ session + (session | dyad), data)
+    everywhere <- lmm(
+      y ~ session + (session | dyad), data,
+      control = lmm_control(few_units = 1000L)
+    )
+    expect_lt(objective(fit) - objective(everywhere), 1e-6)
+  }
+  # One outlier among dyads of one session.
+  set.seed(1)
+  data <- data.frame(dyad = rep(1:30, rep(c(1, 1, 3), 10)), crisis = 0)
+  data$crisis[c(1:6, 11, 12)] <- 1
+  data$y <- stats::rnorm(nrow(data))
+  data$y[1L] <- 1e4
+  formula <- y ~ crisis + (0 + crisis | dyad)
+  fit <- lmm(formula, data)
+  expect_identical(fit_status(fit)$status, "ok")
+  expect_lt(objective(fit) - lowest_of_lme4(formula, data), 1e-6)
+})
+
+test_that("a criterion that is flat is not lowered by rounding", {
+  skip_if_not_installed("lme4")
+  set.seed(28)
+  sessions <- sample(2:7, 5, TRUE)
+  data <- data.frame(dyad = rep(1:5, sessions))
+  data$therapist <- (data$dyad + 1) %/% 2
+  data$arm <- factor(c("a", "b", "b", "c", "d")[data$dyad])
+  data$x <- stats::rbinom(nrow(data), 1, 0.4)
+  data$y <- stats::rnorm(nrow(data))
+  formula <- y ~ x + arm + (1 | dyad) + (x | therapist)
+  expect_lt(abs(objective(lmm(formula, data)) - lowest_of_lme4(formula, data)), 1e-6)
+})
+
+test_that("a likelihood without a maximum is named so", {
+  set.seed(1)
+  data <- data.frame(dyad = rep(1:8, 3), session = rep(0:2, each = 8))
+  # Nothing changes within dyads.
+  data$y <- stats::rnorm(8)[data$dyad]
+  for (method in c("REML", "ML")) {
+    status <- fit_status(lmm(y ~ session + (1 | dyad), data, method = method))
+    expect_identical(status$status, "failed")
+    expect_match(status$reason, "the likelihood has no maximum")
+    expect_match(format(status), "More rows are needed, or fewer effects. Do not use", fixed = TRUE)
+  }
+  # One row that differs, and it has.
+  data$y[3L] <- data$y[3L] + 0.001
+  expect_identical(fit_status(lmm(y ~ session + (1 | dyad), data))$status, "ok")
+})
+
 test_that("as many rows as columns is refused, one row more is fitted", {
   set.seed(7)
   X <- matrix(stats::rnorm(24), 6)

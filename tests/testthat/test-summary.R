@@ -74,3 +74,11 @@ test_that("numbers are printed to their standard error's digits, huge ones short
     c("1.2346", "0.0015000", "", "4.1e+30")
   )
 })
+
+test_that("a model without fixed effects has a summary", {
+  set.seed(1)
+  data <- data.frame(dyad = rep(1:10, each = 4), y = stats::rnorm(40) + rep(stats::rnorm(10), each = 4))
+  for (df in c("satterthwaite", "kenward-roger", "residual")) {
+    expect_identical(nrow(coef(summary(lmm(y ~ 0 + (1 | dyad), data, df = df)))), 0L)
+  }
+})
