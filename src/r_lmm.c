@@ -716,10 +716,11 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list, SEXP 
     stop_on(sp_optimise(&in.data, &in.model, &in.blocks, restricted, &control, memory,
                         Rf_isNull(start) ? SP_FROM_DATA : SP_FROM_OTHER, factors, G, rank, &optimum,
                         check_interrupt, NULL));
-    /* Coordinates in which the optimum's fixed effects cost no digits, and on from there. */
+    /* Coordinates in which the optimum's fixed effects cost no digits, and on from there. (The
+     * general path keeps its digits another way, and no rows that could be changed.) */
     for (int round = 0;
-         round < 3 && optimum.reason != SP_REASON_START && optimum.inflation > largest_inflation &&
-         !Rf_isNull(VECTOR_ELT(reduced, RED_FREE_ROWS));
+         round < 3 && !in.data.crossed && optimum.reason != SP_REASON_START &&
+         optimum.inflation > largest_inflation && !Rf_isNull(VECTOR_ELT(reduced, RED_FREE_ROWS));
          round++) {
         REPROTECT(reduced = rebase(reduced, &in.data, optimum.root), place);
         read_reduced(reduced, &in.data, &in.units);
