@@ -52,7 +52,8 @@ typedef struct {
 } sp_crossed_rows;
 
 /* The rows a second time, for the pieces of sp_crossed. most_meetings: of one unit.
- * Out: u, A, b, centre, rest, C. work: sp_cross_work_size doubles; level: n_outer ints. */
+ * Out: u, A, b, centre, rest, C. work: sp_cross_work_size doubles; level: n_outer ints.
+ * Status: SP_OK, SP_SINGULAR when elements are not finite, SP_INTERRUPTED. */
 size_t sp_cross_work_size(const sp_crossed_rows *in, int largest, int most_meetings);
 sp_status sp_cross_rows(const sp_crossed_rows *in, double *u, double *A, double *b, double *centre,
                         double *rest, double *C, double *work, int *level, sp_check check,

@@ -1,8 +1,10 @@
 /* SEXP layer of groups.c. */
 #include "groups.h"
 #include "r_entries.h"
+#include <limits.h>
 #include <string.h>
 
+/* Rows per call of the core, and calls between two checks for an interrupt. */
 #define CHUNK 1024
 #define CHUNKS_BETWEEN_CHECKS 256
 
