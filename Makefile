@@ -12,7 +12,7 @@ ctest:
 	sh tools/test.sh c
 
 document:
-	Rscript -e 'roxygen2::roxygenise()'
+	Rscript -e 'roxygen2::roxygenise(load_code = roxygen2::load_source)'
 
 format:
 	clang-format -i src/*.[ch] ctest/*.[ch]

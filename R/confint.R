@@ -2,6 +2,9 @@
 
 #' Confidence intervals of a mixed model
 #'
+#' Intervals for the fixed effects, for the standard deviations and correlations of the
+#' random effects and for the residual standard deviation, by any of four methods.
+#'
 #' @section Methods:
 #' `"wald"`: intervals of the fixed effects use t with the fit's degrees of
 #' freedom. Those of the random effects' standard deviations are Wald intervals of

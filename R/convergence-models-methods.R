@@ -2,6 +2,9 @@
 
 #' Tidy data frames of the three models
 #'
+#' The three models of [convergence_models()] as data frames, for further tables and figures: one
+#' row per parameter (`tidy()`) or one row per model (`glance()`).
+#'
 #' @param x Models from [convergence_models()].
 #' @param effects Which parts: `"fixed"`, `"ran_pars"` (variances and
 #'   covariances), or both.

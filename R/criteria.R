@@ -2,8 +2,8 @@
 
 #' Information criteria by the definition of SPSS, SAS or R
 #'
-#' The programs print criteria of the same names and different values, because
-#' they count different things:
+#' -2 log likelihood and the criteria that other programs print beside it. They print them under
+#' the same names with different values, because they count different things.
 #'
 #' | `definition` | parameters counted | cases counted in AICC, CAIC and BIC |
 #' |---|---|---|
@@ -11,13 +11,20 @@
 #' | `"sas"` | as SPSS, less zero variances | AICC: as SPSS; CAIC, BIC: units of outermost level |
 #' | `"r"` | all (fixed coefficients and covariance parameters) | rows |
 #'
-#' With d parameters and n cases, AIC = m2ll + 2 d, AICC = m2ll + 2 d n / (n - d
-#' - 1), CAIC = m2ll + d (log n + 1) and BIC = m2ll + d log n. Under REML no
-#' criterion of either definition may be compared between models with different
+#' With d parameters, n cases and m2ll for -2 log likelihood:
+#'
+#' | criterion | formula |
+#' |---|---|
+#' | AIC | `m2ll + 2 d` |
+#' | AICC | `m2ll + 2 d n / (n - d - 1)` |
+#' | CAIC | `m2ll + d (log(n) + 1)` |
+#' | BIC | `m2ll + d log(n)` |
+#'
+#' Under REML no criterion of any definition may be compared between models with different
 #' fixed effects, nor under any method between fits to different rows.
 #'
 #' @param fit A fit of [lmm()].
-#' @param definition Whose definition, see above.
+#' @param definition Whose definition, see below.
 #' @returns A named numeric vector with `m2ll` (-2 log likelihood, restricted
 #'   for a REML fit), `aic`, `aicc`, `caic` and `bic`.
 #' @family fit criteria

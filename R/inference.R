@@ -121,6 +121,8 @@ combine_df <- function(df) {
 
 #' Covariance matrix of the fixed effects
 #'
+#' The squared standard errors of the fixed effects on its diagonal, their covariances elsewhere.
+#'
 #' Kenward and Roger's adjustment takes the covariance of the covariance parameters from the
 #' information that the fit's `information` names. Where the fit lies on a boundary, the
 #' expected information is inverted as if it did not, which is what pbkrtest does and can give

@@ -10,14 +10,16 @@
 #' such a term stand the columns whose effects differ between units, after it the
 #' column that holds the units' ids.
 #'
-#' | term | meaning |
-#' |---|---|
-#' | `(1 \| dyad)` | each dyad has its own intercept |
-#' | `(time \| dyad)` | own intercept and own slope of time, correlated |
-#' | `(0 + time \| dyad)` | own slope only |
-#' | `(time \|\| dyad)` | uncorrelated: `(1 \| dyad) + (0 + time \| dyad)` |
-#' | `(time \| therapist/dyad)` | `(time \| therapist) + (time \| dyad:therapist)` |
-#' | `(time \| dyad) + (1 \| therapist)` | two levels of grouping with different effects |
+#' \tabular{ll}{
+#'   **term** \tab **meaning** \cr
+#'   \code{(1 | dyad)} \tab each dyad has its own intercept \cr
+#'   \code{(time | dyad)} \tab own intercept and own slope of time, correlated \cr
+#'   \code{(0 + time | dyad)} \tab own slope only \cr
+#'   \code{(time || dyad)} \tab uncorrelated: \code{(1 | dyad) + (0 + time | dyad)} \cr
+#'   \code{(time | therapist/dyad)} \tab
+#'     \code{(time | therapist) + (time | dyad:therapist)} \cr
+#'   \code{(time | dyad) + (1 | therapist)} \tab two levels of grouping with different effects
+#' }
 #'
 #' Which grouping lies in which is found from the data. With `therapist/dyad`, dyads in
 #' therapists, the ids of dyads may start anew in each therapist. Offsets (`offset(x)`),
@@ -25,7 +27,7 @@
 #' fixed part.
 #'
 #' Groupings may also be crossed, as when a patient is seen by two therapists:
-#' `(1 \| patient) + (1 \| therapist)`. Such models take a general path, exact as
+#' `(1 | patient) + (1 | therapist)`. Such models take a general path, exact as
 #' well but slower: its time grows with the third power of the number of random
 #' effects outside the largest grouping. `fit_status(fit)$path` says which path ran.
 #'

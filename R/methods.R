@@ -2,6 +2,10 @@
 
 #' Fixed and random effects of a fit
 #'
+#' `fixef()` gives the coefficients that hold for all units, `ranef()` what each unit (a dyad, a
+#' therapist) is predicted to differ from them by, and `coef()` the two added up: each unit's
+#' own intercept and slopes.
+#'
 #' @param object A fit of class `samepage_lmm`.
 #' @param add.dropped Whether columns that were left out as combinations of earlier
 #'   ones stand in the answer as NA.
@@ -147,6 +151,9 @@ ordered_units <- function(fit, grouping) {
 }
 
 #' Parts of a fit
+#'
+#' What a fit was made from and a few of its numbers, by the generics that other models of R
+#' have as well.
 #'
 #' @param object,x,formula A fit of class `samepage_lmm`.
 #' @param fixed.only Whether the random-effects terms are left out.

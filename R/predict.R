@@ -2,6 +2,10 @@
 
 #' Fitted values, residuals and predictions
 #'
+#' What the model says of the outcome: for the rows it was fitted to (`fitted()`, and by how
+#' much they differ from it, `residuals()`) or for new ones (`predict()`), for single units or
+#' for the average unit.
+#'
 #' @param object A fit of class `samepage_lmm`.
 #' @param type "response" for observed minus fitted, "pearson" for that times the
 #'   square root of the case weight. `predict()` has "response" only.

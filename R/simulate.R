@@ -2,6 +2,10 @@
 
 #' Simulate responses from a fit, and refit to new ones
 #'
+#' `simulate()` draws outcomes that the fitted model could have produced, for the same rows;
+#' `refit()` fits the model to another outcome of these rows. Together they make a parametric
+#' bootstrap or a power analysis, at a small part of the cost of calling [lmm()] anew.
+#'
 #' @param object A fit of class `samepage_lmm`.
 #' @param nsim Number of simulated responses.
 #' @param seed NULL, or a number for [set.seed()]; the state of the generator is put

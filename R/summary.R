@@ -4,6 +4,10 @@
 
 #' Summarise a mixed model
 #'
+#' The fixed effects with their tests, the covariance parameters with standard errors, Wald tests
+#' and intervals, -2 log likelihood with information criteria, and what the optimiser found: the
+#' tables that SPSS prints of a mixed model.
+#'
 #' @param object,x A fit of [lmm()] or its summary.
 #' @param level Confidence level of the intervals.
 #' @param digits Digits printed of the estimates (significant digits of the
@@ -217,6 +221,9 @@ print_table <- function(table) {
 # --- variances and correlations in lme4's shape --------------------------------
 
 #' Variances and correlations of the random effects
+#'
+#' How much units differ in their intercepts and slopes, how these go together, and how much rows
+#' differ within units.
 #'
 #' @param x A fit of [lmm()].
 #' @param sigma Factor by which the standard deviations are multiplied.

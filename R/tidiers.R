@@ -2,6 +2,9 @@
 
 #' Tidy data frames of a mixed model
 #'
+#' A fit as data frames, for further tables and figures: one row per parameter (`tidy()`), one row
+#' per fit (`glance()`), or the rows of the data with fitted values and residuals (`augment()`).
+#'
 #' @param x A fit of [lmm()].
 #' @param effects Which parts: `"fixed"`, `"ran_pars"` (variances or standard
 #'   deviations of the random effects) and `"ran_vals"` (each unit's predicted

@@ -111,7 +111,8 @@ static inline void reduced_items(const dense_model *m, reduced_case *c) {
     double *B =
         own_doubles(c, (size_t)data->n_shared * (q * (q + 1) / 2) * sp_packed_size(data->d));
     sp_cross_products(data->n_units, m->q, data->d, data->n_shared, unit_item, data->a,
-                      m->n_levels > 1 ? &centres : NULL, B, own_doubles(c, q * data->d));
+                      m->n_levels > 1 ? &centres : NULL, B, own_doubles(c, q * data->d), NULL,
+                      NULL);
     data->B = B;
 }
 
@@ -139,15 +140,17 @@ static inline void reduced_init(const dense_model *m, reduced_case *c) {
     sp_fixed fixed;
     c->kept = own_ints(c, (size_t)m->p);
     sp_rank_fixed(m->n, m->p, 1e-7, Rfull, c->kept, Rx, coef, own_doubles(c, dd), &fixed);
-    sp_orthonormalise((size_t)n_units * q, m->p, &fixed, c->kept, Rx, coef, a);
+    sp_orthonormalise((size_t)n_units * q, m->p, &fixed, c->kept, Rx, coef, a, NULL, NULL);
     for (int i = 0; i < d_all; i++) {
         for (int j = i; j < d_all; j++) {
             free_rows[(size_t)d_all * i + j] = Rfree[i + (size_t)d_all * j];
         }
     }
-    sp_orthonormalise((size_t)d_all, m->p, &fixed, c->kept, Rx, coef, free_rows);
+    sp_orthonormalise((size_t)d_all, m->p, &fixed, c->kept, Rx, coef, free_rows, NULL, NULL);
     sp_reduced *data = &c->data;
     data->n = m->n;
+    data->check = NULL;
+    data->check_data = NULL;
     data->p = fixed.rank;
     data->q = m->q;
     data->d = data->p + 1;

@@ -4,7 +4,7 @@
 
 static double between(int n, const double *y, const double *v) {
     double tau2 = -1;
-    sp_between_variance(n, y, v, &tau2);
+    sp_between_variance(n, y, v, &tau2, NULL, NULL);
     return tau2;
 }
 
@@ -45,9 +45,10 @@ int main(void) {
     double tau2;
     const double flat[] = {0.4, 0.4, 0.4};
     ct_near("equal scores", between(3, flat, v), 0, 0);
-    ct_int("one unit is refused", sp_between_variance(1, y, v, &tau2), SP_BAD_ARGUMENT);
+    ct_int("one unit is refused", sp_between_variance(1, y, v, &tau2, NULL, NULL), SP_BAD_ARGUMENT);
     ct_true("and has no answer", isnan(tau2));
     const double infinite[] = {0.1, INFINITY, 0.2};
-    ct_int("an infinite score", sp_between_variance(3, infinite, v, &tau2), SP_NOT_FINITE);
+    ct_int("an infinite score", sp_between_variance(3, infinite, v, &tau2, NULL, NULL),
+           SP_NOT_FINITE);
     return ct_end();
 }

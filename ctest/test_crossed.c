@@ -3,6 +3,7 @@
 #include "crossed.h"
 #include "ctest.h"
 #include "reduced.h"
+#include "stopping.h"
 
 static const int sizes[] = {5, 3, 6, 1, 4, 2, 5, 4};
 enum { N_UNITS = 8 };
@@ -68,8 +69,6 @@ static void crossed_init(const dense_model *m, reduced_case *c, sp_crossed *cros
     crossed->u = u;
     crossed->A = A;
     crossed->b = b;
-    crossed->check = NULL;
-    crossed->check_data = NULL;
     c->data.n_levels = m->n_levels;
     c->data.crossed = crossed;
     reduced_blocks(m, c);
@@ -119,9 +118,45 @@ static void test_against_truth(void) {
     }
 }
 
-static int stop_at_once(void *calls) {
-    ++*(int *)calls;
-    return 1;
+/* One of the three things that evaluate a crossed design. */
+typedef struct {
+    reduced_case *c;
+    const double *G;
+    int what;
+} evaluation;
+
+enum { RESULTS, PREDICTIONS, ADJUSTMENT };
+
+static sp_status evaluate(void *of, sp_check check, void *check_data) {
+    const evaluation *e = of;
+    reduced_case *c = e->c;
+    sp_reduced data = c->data;
+    data.check = check;
+    data.check_data = check_data;
+    int owned = c->n_owned;
+    size_t k = (size_t)c->model.n_par + 1, p = (size_t)data.p;
+    double *memory = own_doubles(c, sp_adjustment_work_size(&data, &c->model));
+    double *mean = own_doubles(c, 2 * N_UNITS), *variance = own_doubles(c, 4 * N_UNITS);
+    double *W = own_doubles(c, k * k);
+    for (size_t r = 0; r < k; r++) {
+        W[r + k * r] = 1.0;
+    }
+    sp_results results = reduced_results(c);
+    sp_status status = SP_OK;
+    if (e->what == RESULTS) {
+        status =
+            sp_results_at(&data, &c->model, &c->blocks, &c->units, 1, e->G, 0.8, memory, &results);
+    } else if (e->what == PREDICTIONS) {
+        status = sp_ranef_at(&data, &c->model, &c->blocks, &c->units, e->G, 0.8, 0, memory, mean,
+                             variance);
+    } else {
+        status = sp_adjustment_at(&data, &c->model, &c->blocks, &c->units, e->G, 0.8, W, memory,
+                                  own_doubles(c, p * p));
+    }
+    while (c->n_owned > owned) {
+        free(c->owned[--c->n_owned]);
+    }
+    return status;
 }
 
 static void test_interrupt_and_domain(void) {
@@ -139,14 +174,13 @@ static void test_interrupt_and_domain(void) {
     ct_int("a negative variance is outside the domain",
            sp_results_at(&c.data, &c.model, &c.blocks, &c.units, 1, G, 0.8, memory, &results),
            SP_SINGULAR);
-    int calls = 0;
-    crossed.check = stop_at_once;
-    crossed.check_data = &calls;
     G[1] = 0.2;
-    ct_int("an evaluation stops when asked to",
-           sp_results_at(&c.data, &c.model, &c.blocks, &c.units, 1, G, 0.8, memory, &results),
-           SP_INTERRUPTED);
-    ct_int("at the first time of asking", calls, 1);
+    evaluation e = {&c, G, RESULTS};
+    ct_stops("an evaluation stops when asked to", 10, evaluate, &e);
+    e.what = PREDICTIONS;
+    ct_stops("predictions", 5, evaluate, &e);
+    e.what = ADJUSTMENT;
+    ct_stops("Kenward and Roger", 10, evaluate, &e);
     reduced_free(&c);
     dense_free_model(&m);
 }

@@ -3,6 +3,7 @@
 #include "ctest.h"
 #include "optim.h"
 #include "reduced.h"
+#include "stopping.h"
 
 static const sp_control usual = {1e-10, 1e-10, 200, 12, 1e12};
 static const int column_0[1] = {0}, column_1[1] = {1}, columns_01[2] = {0, 1},
@@ -434,10 +435,6 @@ static void straight_there(void) {
 }
 
 /* ---- statuses ------------------------------------------------------------------------------- */
-
-static int stop_at(void *left) {
-    return --*(int *)left < 0;
-}
 
 static void statuses(void) {
     const int sizes[14] = {4, 6, 2, 3, 5, 2, 2, 4, 3, 2, 5, 7, 4, 3};

@@ -103,12 +103,12 @@ static void products(void) {
     const double a[12] = {1.5, -2.0, 0.5, 3.0, 9.0, 9.0, 9.0, 9.0, -1.0, 4.0, 2.5, 0.25};
     const int item[3] = {0, 1, 0};
     double B[9], row[4];
-    sp_cross_products(3, 2, 2, 1, item, a, NULL, B, row);
+    sp_cross_products(3, 2, 2, 1, item, a, NULL, B, row, NULL, NULL);
     /* (1,1): first rows (1.5, -2) and (-1, 4); (1,2): half sums of both orders; (2,2). */
     const double expected[9] = {3.25, -7.0, 20.0,  0.75 - 2.5, (4.5 - 1.0 - 0.25 + 10.0) / 2,
                                 -5.0, 6.5,  2.125, 9.0625};
     ct_near_all("cross-products", 9, B, expected, 1e-15);
-    sp_cross_products(3, 2, 2, 0, item, a, NULL, B, row);
+    sp_cross_products(3, 2, 2, 0, item, a, NULL, B, row, NULL, NULL);
     ct_near_all("nothing shared: nothing written", 9, B, expected, 1e-15);
 
     /* Units 1 and 3 are a cell: about its mean each is half their difference, which is
@@ -119,7 +119,7 @@ static void products(void) {
     const sp_centres centres = {cell, count, sum};
     const double within[9] = {3.125, -7.5, 18.0,  -2.5,   (3.4375 + 6.0) / 2,
                               -8.25, 2.0,  -2.75, 3.78125};
-    sp_cross_products(3, 2, 2, 1, item, a, &centres, B, row);
+    sp_cross_products(3, 2, 2, 1, item, a, &centres, B, row, NULL, NULL);
     ct_near_all("cross-products within cells", 9, B, within, 1e-15);
 }
 

@@ -5,6 +5,7 @@
 #include "dense.h"
 #include "linalg.h"
 #include "reduce.h"
+#include "stopping.h"
 
 enum { MAX_D = 8, MAX_Q = 3 };
 
@@ -279,10 +280,6 @@ static void inside_the_span(void) {
     dense_free_model(&m);
 }
 
-static int stop_at(void *left) {
-    return --*(int *)left < 0;
-}
-
 static sp_status status_with(dense_model *m, double *element, double value) {
     double held = *element;
     *element = value;
@@ -443,7 +440,7 @@ static void orthonormal(void) {
             rows[(n_a + i) * d_all + j] = i <= j ? r.Rfree[i + d_all * j] : 0.0;
         }
     }
-    sp_orthonormalise((size_t)(n_a + d_all), m.p, &f.fixed, f.kept, f.Rx, f.coef, rows);
+    sp_orthonormalise((size_t)(n_a + d_all), m.p, &f.fixed, f.kept, f.Rx, f.coef, rows, NULL, NULL);
     for (int i = 0; i < n_a + d_all; i++) {
         for (int j = 0; j < d; j++) {
             for (int k = 0; k < d; k++) {

@@ -27,13 +27,14 @@ static void reduce(const sp_rows *rows, reduction *out) {
     ct_int("rows are reduced",
            sp_reduce_rows(rows, out->R, out->a, Rfree, Rfull, work, iwork, NULL, NULL), SP_OK);
     sp_rank_fixed(N, P, 1e-7, Rfull, out->kept, out->Rx, out->coef, alias, &out->fixed);
-    sp_orthonormalise((size_t)M * Q, P, &out->fixed, out->kept, out->Rx, out->coef, out->a);
+    sp_orthonormalise((size_t)M * Q, P, &out->fixed, out->kept, out->Rx, out->coef, out->a, NULL,
+                      NULL);
     for (int i = 0; i < D; i++) {
         for (int j = 0; j < D; j++) {
             free_rows[D * i + j] = i <= j ? Rfree[i + D * j] : 0.0;
         }
     }
-    sp_orthonormalise(D, P, &out->fixed, out->kept, out->Rx, out->coef, free_rows);
+    sp_orthonormalise(D, P, &out->fixed, out->kept, out->Rx, out->coef, free_rows, NULL, NULL);
     memset(out->Cfree, 0, sizeof out->Cfree);
     for (int i = 0; i < D; i++) {
         sp_add_outer(D, 1.0, free_rows + D * i, out->Cfree);
@@ -100,7 +101,7 @@ int main(void) {
     sp_respond_cells(M, 3, Q, D, unit_cell, expected.a, sums);
     ct_near_all("sums of cells", SUMS, sums, sums_expected, 1e-13);
     const sp_centres centres = {unit_cell, count, sums_expected};
-    sp_cross_products(M, Q, D, 2, unit_item, expected.a, &centres, B_expected, row);
+    sp_cross_products(M, Q, D, 2, unit_item, expected.a, &centres, B_expected, row, NULL, NULL);
     memcpy(B, B_expected, sizeof B);
     for (int matrix = 0; matrix < 2 * 3; matrix++) {
         /* Spoil what depends on y. */
@@ -108,7 +109,7 @@ int main(void) {
     }
     sp_respond_products(M, Q, D, 2, unit_item, expected.a, &centres, B, columns);
     ct_near_all("cross-products of shared items", PRODUCTS, B, B_expected, 1e-13);
-    sp_cross_products(M, Q, D, 2, unit_item, expected.a, NULL, B_expected, row);
+    sp_cross_products(M, Q, D, 2, unit_item, expected.a, NULL, B_expected, row, NULL, NULL);
     sp_respond_products(M, Q, D, 2, unit_item, expected.a, NULL, B, columns);
     const int last[4] = {3, 6, 8, 9};
     double about_zero[2 * 3 * 4], about_zero_expected[2 * 3 * 4];

@@ -2,10 +2,7 @@
 #include "ctest.h"
 #include "dense.h"
 #include "spd.h"
-
-static int stop_at(void *left) {
-    return --*(int *)left < 0;
-}
+#include "stopping.h"
 
 /* I + u u': determinant 1 + u'u, inverse I - u u' / (1 + u'u). */
 static void rank_one(int n) {

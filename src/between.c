@@ -44,11 +44,21 @@ static double minus_two_log(int n, const double *y, const double *v, double tau2
     return sum + log(total);
 }
 
-/* The root of the score between a (score > 0) and b (score <= 0): Fisher scoring, and halving
- * where it would leave the bracket. */
-static double maximum_between(int n, const double *y, const double *v, double a, double b) {
+/* Whether to stop, asked before every look at all units. */
+static int must_stop(sp_asking *asking, int n) {
+    const double work = 20; /* of one unit: divisions and logarithms take their time */
+    return sp_must_stop(asking, work * n);
+}
+
+/* The root of the score between a (score > 0) and b (score <= 0), in *root: Fisher scoring, and
+ * halving where it would leave the bracket. */
+static sp_status maximum_between(int n, const double *y, const double *v, double a, double b,
+                                 double *root, sp_asking *asking) {
     double tau2 = (a + b) / 2;
     for (int i = 0; i < 200 && b - a > 4 * DBL_EPSILON * b; i++) {
+        if (must_stop(asking, n)) {
+            return SP_INTERRUPTED;
+        }
         const slope_at s = derivative(n, y, v, tau2);
         if (s.score > 0) {
             a = tau2;
@@ -59,15 +69,19 @@ static double maximum_between(int n, const double *y, const double *v, double a,
         if (!(next > a && next < b)) {
             next = (a + b) / 2;
         }
-        if (fabs(next - tau2) <= 1e-13 * tau2) {
-            return next;
-        }
+        const int settled = fabs(next - tau2) <= 1e-13 * tau2;
         tau2 = next;
+        if (settled) {
+            break;
+        }
     }
-    return tau2;
+    *root = tau2;
+    return SP_OK;
 }
 
-sp_status sp_between_variance(int n, const double *y, const double *v, double *tau2) {
+sp_status sp_between_variance(int n, const double *y, const double *v, double *tau2, sp_check check,
+                              void *check_data) {
+    sp_asking asking = sp_ask(check, check_data);
     *tau2 = NAN;
     if (n < 2) {
         return SP_BAD_ARGUMENT;
@@ -90,6 +104,9 @@ sp_status sp_between_variance(int n, const double *y, const double *v, double *t
     /* The score is negative for every tau2 that is large enough. */
     double upper = spread;
     while (derivative(n, y, v, upper).score > 0 && upper < DBL_MAX / 4) {
+        if (must_stop(&asking, n)) {
+            return SP_INTERRUPTED;
+        }
         upper *= 2;
     }
     /* With an error variance of 0 the weights at 0 are infinite: start just above. */
@@ -108,9 +125,15 @@ sp_status sp_between_variance(int n, const double *y, const double *v, double *t
         if (right <= left) {
             continue;
         }
+        if (must_stop(&asking, n)) {
+            return SP_INTERRUPTED;
+        }
         const double score = derivative(n, y, v, right).score;
         if (before > 0 && score <= 0) {
-            const double root = maximum_between(n, y, v, left, right);
+            double root;
+            if (maximum_between(n, y, v, left, right, &root, &asking)) {
+                return SP_INTERRUPTED;
+            }
             const double value = minus_two_log(n, y, v, root);
             if (value < best) {
                 best = value;

@@ -96,7 +96,8 @@ static rotated_unit rotate_unit(const sp_crossed_rows *in, int unit, const doubl
         }
         row[p] = y[q + i];
     }
-    sp_orthonormalise((size_t)r.n_free, p, in->fixed, in->kept, in->Rx, in->coef, r.free_rows);
+    sp_orthonormalise((size_t)r.n_free, p, in->fixed, in->kept, in->Rx, in->coef, r.free_rows, NULL,
+                      NULL);
     return r;
 }
 
@@ -104,8 +105,12 @@ static size_t outer_column(const rotated_unit *r, int q, int column) {
     return (size_t)r->outer[column / q] * q + (size_t)(column % q);
 }
 
-static void add_gram(const rotated_unit *r, int q, size_t side, double *A) {
+/* A += U'U over the unit's free rows. */
+static sp_status add_gram(const rotated_unit *r, int q, size_t side, double *A, sp_asking *asking) {
     for (int m = 0; m < r->n_meetings * q; m++) {
+        if (sp_must_stop(asking, (double)r->n_free * r->n_meetings * q)) {
+            return SP_INTERRUPTED;
+        }
         const double *x = r->columns + (size_t)r->n_rows * m + q;
         double *column = A + side * outer_column(r, q, m);
         for (int k = 0; k < r->n_meetings * q; k++) {
@@ -113,28 +118,39 @@ static void add_gram(const rotated_unit *r, int q, size_t side, double *A) {
                 sp_dot((size_t)r->n_free, r->columns + (size_t)r->n_rows * k + q, x);
         }
     }
+    return SP_OK;
 }
 
 /* b += U'[X y] over the unit's free rows. */
-static void add_outer_products(const rotated_unit *r, int q, int d, double *b) {
+static sp_status add_outer_products(const rotated_unit *r, int q, int d, double *b,
+                                    sp_asking *asking) {
     for (int m = 0; m < r->n_meetings * q; m++) {
+        if (sp_must_stop(asking, (double)r->n_free * d)) {
+            return SP_INTERRUPTED;
+        }
         const double *x = r->columns + (size_t)r->n_rows * m + q;
         double *row = b + (size_t)d * outer_column(r, q, m);
         for (int i = 0; i < r->n_free; i++) {
             sp_axpy((size_t)d, x[i], r->free_rows + (size_t)d * i, row);
         }
     }
+    return SP_OK;
 }
 
 /* [X y] -= U centre in the unit's free rows. */
-static void subtract_centre(rotated_unit *r, int q, int d, const double *centre) {
+static sp_status subtract_centre(rotated_unit *r, int q, int d, const double *centre,
+                                 sp_asking *asking) {
     for (int m = 0; m < r->n_meetings * q; m++) {
+        if (sp_must_stop(asking, (double)r->n_free * d)) {
+            return SP_INTERRUPTED;
+        }
         const double *x = r->columns + (size_t)r->n_rows * m + q;
         const double *row = centre + (size_t)d * outer_column(r, q, m);
         for (int i = 0; i < r->n_free; i++) {
             sp_axpy((size_t)d, -x[i], row, r->free_rows + (size_t)d * i);
         }
     }
+    return SP_OK;
 }
 
 /* The centre: least squares of [X y] on the outer columns, made unique by a small ridge. Whatever
@@ -177,17 +193,18 @@ sp_status sp_cross_rows(const sp_crossed_rows *in, double *u, double *A, double 
     memset(b, 0, side * (size_t)d * sizeof(double));
     memset(rest, 0, side * (size_t)d * sizeof(double));
     memset(C, 0, packed * sizeof(double));
+    sp_asking asking = sp_ask(check, check_data);
     for (int pass = 0; pass < 2; pass++) {
         const double *reflectors = in->reflectors;
         for (int g = 0; g < rows->n_units; g++) {
-            if (check && g % 1024 == 0 && check(check_data)) {
-                return SP_INTERRUPTED;
-            }
             rotated_unit r = rotate_unit(in, g, reflectors, level, inner);
             reflectors += ((size_t)r.n_rows + 2) * q;
             if (pass == 1) {
-                subtract_centre(&r, q, d, centre);
-                add_outer_products(&r, q, d, rest);
+                if (subtract_centre(&r, q, d, centre, &asking) ||
+                    add_outer_products(&r, q, d, rest, &asking) ||
+                    sp_must_stop(&asking, 0.5 * r.n_free * d * d)) {
+                    return SP_INTERRUPTED;
+                }
                 sp_add_crossprod(r.n_free, d, r.free_rows, C);
                 continue;
             }
@@ -196,8 +213,9 @@ sp_status sp_cross_rows(const sp_crossed_rows *in, double *u, double *A, double 
                     *u++ = i < r.n_rows ? r.columns[i + (size_t)r.n_rows * c] : 0.0;
                 }
             }
-            add_gram(&r, q, side, A);
-            add_outer_products(&r, q, d, b);
+            if (add_gram(&r, q, side, A, &asking) || add_outer_products(&r, q, d, b, &asking)) {
+                return SP_INTERRUPTED;
+            }
         }
         sp_status status =
             pass == 0 ? solve_centre(side, d, A, b, factor, centre, check, check_data) : SP_OK;
@@ -314,7 +332,7 @@ static size_t column_of(const system *o, const sp_model *model, int level, int o
 
 /* C (m x n) = alpha op(A) op(B) + beta C with inner size k, in slices between which the caller is
  * asked whether to stop. */
-static sp_status multiply(const sp_crossed *crossed, char ta, char tb, size_t m, size_t n, size_t k,
+static sp_status multiply(const sp_reduced *data, char ta, char tb, size_t m, size_t n, size_t k,
                           double alpha, const double *A, const double *B, double beta, double *C) {
     const size_t slice = (size_t)sp_slice(m > k ? m : k);
     int rows = (int)m, inner = (int)k, lda = ta == 'N' ? rows : inner;
@@ -322,7 +340,7 @@ static sp_status multiply(const sp_crossed *crossed, char ta, char tb, size_t m,
     for (size_t c = 0; c < n; c += slice) {
         int width = (int)(n - c < slice ? n - c : slice);
         const double *Bc = tb == 'N' ? B + k * c : B + c;
-        if (crossed->check && crossed->check(crossed->check_data)) {
+        if (data->check && data->check(data->check_data)) {
             return SP_INTERRUPTED;
         }
         F77_CALL(dgemm)
@@ -333,9 +351,9 @@ static sp_status multiply(const sp_crossed *crossed, char ta, char tb, size_t m,
 }
 
 /* rows (d x N) times a matrix (N x N). */
-static sp_status rows_times(const sp_crossed *crossed, size_t d, size_t N, const double *rows,
+static sp_status rows_times(const sp_reduced *data, size_t d, size_t N, const double *rows,
                             const double *M, double *out) {
-    return multiply(crossed, 'N', 'N', d, N, N, 1.0, rows, M, 0.0, out);
+    return multiply(data, 'N', 'N', d, N, N, 1.0, rows, M, 0.0, out);
 }
 
 /* M, column blocks of width dim times a small matrix on the right (B dim x dim), for every outer
@@ -462,6 +480,12 @@ static void set_meetings(const sp_reduced *data, const sp_model *model, const sp
     }
 }
 
+/* Multiplications that a unit's meetings with each other cost, so many times over. */
+static double meeting_work(const sp_crossed *crossed, int q, int unit, int times) {
+    double columns = (double)(crossed->start[unit + 1] - crossed->start[unit]) * q;
+    return columns * (columns + q) * times;
+}
+
 /* M (N x N) += uF' V uF over the meetings of one unit; V is symmetric. Vu: q. */
 static void add_meeting_products(const sp_reduced *data, const sp_model *model, const system *o,
                                  int unit, const double *V, double *Vu, double *M) {
@@ -567,6 +591,7 @@ static sp_status add_units(const sp_reduced *data, const sp_model *model, const 
     int q = data->q, d = data->d;
     size_t qq = (size_t)q * q, NN = o->N * o->N;
     double *Wa = o->small, *Ci = Wa + (size_t)q * d, *scratch = Ci + qq;
+    sp_asking asking = sp_ask(data->check, data->check_data);
     set_free(data, model, point, o);
     set_meetings(data, model, point, o);
     for (size_t i = 0; i < NN; i++) {
@@ -574,6 +599,9 @@ static sp_status add_units(const sp_reduced *data, const sp_model *model, const 
     }
     for (int g = 0; g < data->n_units; g++) {
         double *W = o->W + qq * (size_t)g, log_det_unit;
+        if (sp_must_stop(&asking, meeting_work(data->crossed, q, g, q))) {
+            return SP_INTERRUPTED;
+        }
         sp_status status = sp_factor_level(q, data->R + qq * (size_t)g, model, point, 0, point->s,
                                            Ci, &log_det_unit, scratch);
         if (status != SP_OK) {
@@ -592,7 +620,6 @@ static sp_status add_units(const sp_reduced *data, const sp_model *model, const 
  * z = M c = gain h. */
 static sp_status close_system(const sp_reduced *data, const sp_model *model, system *o,
                               double *log_det) {
-    const sp_crossed *crossed = data->crossed;
     size_t N = o->N, d = (size_t)data->d;
     if (N == 0) { /* no outer level has random effects */
         return SP_OK;
@@ -604,19 +631,19 @@ static sp_status close_system(const sp_reduced *data, const sp_model *model, sys
     for (size_t i = 0; i < N; i++) {
         S[i + N * i] += 1.0;
     }
-    sp_status status = sp_spd_factor(N, S, crossed->check, crossed->check_data);
+    sp_status status = sp_spd_factor(N, S, data->check, data->check_data);
     if (status != SP_OK) {
         return status;
     }
     for (size_t i = 0; i < N; i++) {
         *log_det += 2.0 * log(S[i + N * i]);
     }
-    status = sp_spd_inverse(N, S, half, crossed->check, crossed->check_data);
+    status = sp_spd_inverse(N, S, half, data->check, data->check_data);
     if (status != SP_OK) {
         return status;
     }
     times_blocks(o, data, model, d, o->h, o->root_G, o->z);
-    status = rows_times(crossed, d, N, o->z, S, o->c);
+    status = rows_times(data, d, N, o->z, S, o->c);
     times_blocks(o, data, model, d, o->c, o->root_Gt, o->z);
     times_blocks(o, data, model, N, S, o->root_Gt, half);
     transpose(N, half);
@@ -644,8 +671,7 @@ static sp_status set_rest(const sp_reduced *data, const sp_model *model, const s
             }
         }
     }
-    sp_status status =
-        multiply(crossed, 'N', 'N', d, side, side, -1.0, shift, crossed->A, 0.0, moved);
+    sp_status status = multiply(data, 'N', 'N', d, side, side, -1.0, shift, crossed->A, 0.0, moved);
     sp_unpack((int)d, crossed->C, o->C);
     sp_axpy(side * d, 1.0, crossed->rest, moved);
     add_row_products(side, (int)d, -1.0, shift, crossed->rest, o->C);
@@ -788,16 +814,20 @@ static int list_inner(const sp_model *model, int k, int *inner) {
 }
 
 /* Everything the units give to the inner parameters. */
-static void add_unit_derivatives(const sp_reduced *data, const sp_model *model,
-                                 const sp_point *point, system *o, int k, int n_inner,
-                                 const int *inner, const double *root, sp_derivatives *out) {
+static sp_status add_unit_derivatives(const sp_reduced *data, const sp_model *model,
+                                      const sp_point *point, system *o, int k, int n_inner,
+                                      const int *inner, const double *root, sp_derivatives *out) {
     int q = data->q, d = data->d, p = data->p;
     size_t qq = (size_t)q * q, qd = (size_t)q * d, NN = o->N * o->N, Nd = o->N * (size_t)d;
     double *residual = o->small, *product = residual + qd, *sandwich = product + qd;
     double *V = sandwich + qq, *DW = V + qq, *D = DW + qq, *WD = D + qq;
     double *scratch = WD + qq * (size_t)n_inner;
+    sp_asking asking = sp_ask(data->check, data->check_data);
     for (int g = 0; g < data->n_units; g++) {
         const double *W = o->W + qq * (size_t)g;
+        if (sp_must_stop(&asking, meeting_work(data->crossed, q, g, q * (n_inner + q)))) {
+            return SP_INTERRUPTED;
+        }
         unit_residual(data, model, o, g, product);
         rows_transform((size_t)q, d, root, product, residual);
         meeting_sandwich(data, model, o, g, o->gain, sandwich);
@@ -830,6 +860,7 @@ static void add_unit_derivatives(const sp_reduced *data, const sp_model *model,
             }
         }
     }
+    return SP_OK;
 }
 
 /* s: the rows free of the units' own Z. rest_root: o->rest in the coordinates of root. */
@@ -868,8 +899,7 @@ static sp_status close_inner(const sp_reduced *data, const sp_model *model, cons
     for (int i = 0; i < n_inner; i++) {
         double *Ga = o->Ga + NN * (size_t)i;
         out->trace[inner[i]] -= sp_dot(NN, o->gain, Ga);
-        sp_status status =
-            multiply(data->crossed, 'N', 'N', N, N, N, 1.0, Ga, o->shrink, 0.0, scratch);
+        sp_status status = multiply(data, 'N', 'N', N, N, N, 1.0, Ga, o->shrink, 0.0, scratch);
         if (status != SP_OK) {
             return status;
         }
@@ -882,7 +912,7 @@ static sp_status close_inner(const sp_reduced *data, const sp_model *model, cons
         transpose(N, half);
         times_blocks(o, data, model, N, half, Gamma, scratch);
         sp_status status =
-            rows_times(data->crossed, d, N, o->Y + Nd * (size_t)inner[i], o->gain, o->wide_out);
+            rows_times(data, d, N, o->Y + Nd * (size_t)inner[i], o->gain, o->wide_out);
         if (status != SP_OK) {
             return status;
         }
@@ -952,7 +982,7 @@ static sp_status close_outer(const sp_reduced *data, const sp_model *model, syst
             out->trace[s] += twice * o->K[at + row + N * (at + col)];
             add_row_products(1, (int)d, twice, o->hh + d * (at + row), o->hh + d * (at + col), P);
         }
-        status = rows_times(data->crossed, d, N, es, o->K, o->wide_out);
+        status = rows_times(data, d, N, es, o->K, o->wide_out);
         for (int r = 0; r <= s; r++) {
             if (model->level[r] > 0) {
                 size_t at = (size_t)r + (size_t)k * s;
@@ -964,7 +994,7 @@ static sp_status close_outer(const sp_reduced *data, const sp_model *model, syst
     for (int i = 0; i < n_inner && status == SP_OK; i++) {
         const double *GH = o->Ga + NN * (size_t)i;
         int r = inner[i];
-        status = rows_times(data->crossed, d, N, o->Y + Nd * (size_t)r, o->shrink, o->wide_out);
+        status = rows_times(data, d, N, o->Y + Nd * (size_t)r, o->shrink, o->wide_out);
         for (int s = 0; s < model->n_par; s++) {
             int level = model->level[s];
             if (level == 0) {
@@ -990,11 +1020,9 @@ static sp_status set_shrink(const sp_reduced *data, system *o) {
     for (size_t i = 0; i < N; i++) {
         o->shrink[i + N * i] = 1.0;
     }
-    sp_status status =
-        multiply(data->crossed, 'N', 'N', N, N, N, -1.0, o->gain, o->J, 1.0, o->shrink);
-    return status == SP_OK
-               ? multiply(data->crossed, 'N', 'N', N, N, N, 1.0, o->J, o->shrink, 0.0, o->K)
-               : status;
+    sp_status status = multiply(data, 'N', 'N', N, N, N, -1.0, o->gain, o->J, 1.0, o->shrink);
+    return status == SP_OK ? multiply(data, 'N', 'N', N, N, N, 1.0, o->J, o->shrink, 0.0, o->K)
+                           : status;
 }
 
 sp_status sp_crossed_derivatives(const sp_reduced *data, const sp_model *model,
@@ -1021,16 +1049,17 @@ sp_status sp_crossed_derivatives(const sp_reduced *data, const sp_model *model,
     memset(o.rQ, 0, kk * sizeof(double));
     memset(o.Ga, 0, N * N * (size_t)n_inner * sizeof(double));
     memset(o.Y, 0, Nd * (size_t)(model->n_par + 1) * sizeof(double));
-    add_unit_derivatives(data, model, point, &o, k, n_inner, inner, value->root, out);
+    status = add_unit_derivatives(data, model, point, &o, k, n_inner, inner, value->root, out);
+    if (status != SP_OK) {
+        return status;
+    }
     if (k > model->n_par) {
         rows_transform(N, d, value->root, o.rest, o.wide_rows);
         add_free_derivatives(data, point, &o, k, n_inner - 1, value->root, o.wide_rows, out);
     }
     rows_transform(N, d, value->root, o.hh, o.wide_rows);
     memcpy(o.hh, o.wide_rows, Nd * sizeof(double));
-    if (status == SP_OK) {
-        status = close_inner(data, model, point, &o, k, n_inner, inner, out);
-    }
+    status = close_inner(data, model, point, &o, k, n_inner, inner, out);
     if (status == SP_OK) {
         status = close_outer(data, model, &o, k, n_inner, inner, out);
     }
@@ -1042,9 +1071,9 @@ sp_status sp_crossed_derivatives(const sp_reduced *data, const sp_model *model,
 
 /* ---- predictions and curvature -------------------------------------------------------------- */
 
-void sp_crossed_ranef(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                      double *memory, const sp_value *value, int level, double *mean,
-                      double *variance) {
+sp_status sp_crossed_ranef(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                           double *memory, const sp_value *value, int level, double *mean,
+                           double *variance) {
     system o;
     carve(data, model, memory, &o);
     int q = data->q, d = data->d, n = model->dim[level];
@@ -1060,11 +1089,15 @@ void sp_crossed_ranef(const sp_reduced *data, const sp_model *model, const sp_po
                 }
             }
         }
-        return;
+        return SP_OK;
     }
     double *residual = o.small, *r = residual + qd, *Wr = r + q, *sandwich = Wr + q;
     double *M = sandwich + qq, *RF = M + qq, *C = RF + o.stride, *GC = C + (size_t)n * n;
+    sp_asking asking = sp_ask(data->check, data->check_data);
     for (int g = 0; g < data->n_units; g++) {
+        if (sp_must_stop(&asking, variance ? meeting_work(data->crossed, q, g, q * q) : 0.0)) {
+            return SP_INTERRUPTED;
+        }
         const double *W = o.W + qq * (size_t)g;
         unit_residual(data, model, &o, g, residual);
         for (int i = 0; i < q; i++) {
@@ -1094,6 +1127,7 @@ void sp_crossed_ranef(const sp_reduced *data, const sp_model *model, const sp_po
             variance += (size_t)n * n;
         }
     }
+    return SP_OK;
 }
 
 /* What the units give to Y and to the second derivative along one direction. */
@@ -1143,14 +1177,14 @@ static sp_status add_curvature(const sp_reduced *data, const sp_model *model, co
         to += squares;
     }
     times_blocks(o, data, model, d, o->hh, blocks, e);
-    sp_status status = rows_times(data->crossed, d, N, Y, o->gain, out);
+    sp_status status = rows_times(data, d, N, Y, o->gain, out);
     add_row_products(N, (int)d, -1.0, out, Y, P);
     if (status == SP_OK) {
-        status = rows_times(data->crossed, d, N, Y, o->shrink, out);
+        status = rows_times(data, d, N, Y, o->shrink, out);
         add_row_products(N, (int)d, 2.0, out, e, P);
     }
     if (status == SP_OK) {
-        status = rows_times(data->crossed, d, N, e, o->K, out);
+        status = rows_times(data, d, N, e, o->K, out);
         add_row_products(N, (int)d, 1.0, out, e, P);
     }
     return status;

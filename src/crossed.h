@@ -27,8 +27,6 @@ struct sp_crossed {
     const double *centre; /* the like: effects near the predictions, any will do */
     const double *rest;   /* the like: b with [X y] less the outer columns times the centre */
     const double *C;      /* packed d x d: cross-products of what the centre leaves of [X y] */
-    sp_check check;       /* asked now and then: an evaluation can take seconds */
-    void *check_data;
 };
 
 /* Meetings of each unit. codes: per outer level the 1-based code of each of the n rows; n_nodes:
@@ -54,7 +52,8 @@ typedef struct {
 } sp_crossed_rows;
 
 /* The rows a second time, for the pieces of sp_crossed. most_meetings: of one unit.
- * Out: u, A, b, centre, rest, C. work: sp_cross_work_size doubles; level: n_outer ints. */
+ * Out: u, A, b, centre, rest, C. work: sp_cross_work_size doubles; level: n_outer ints.
+ * Status: SP_OK, SP_SINGULAR when elements are not finite, SP_INTERRUPTED. */
 size_t sp_cross_work_size(const sp_crossed_rows *in, int largest, int most_meetings);
 sp_status sp_cross_rows(const sp_crossed_rows *in, double *u, double *A, double *b, double *centre,
                         double *rest, double *C, double *work, int *level, sp_check check,
@@ -68,9 +67,9 @@ sp_status sp_crossed_value(const sp_reduced *data, const sp_model *model, const 
 sp_status sp_crossed_derivatives(const sp_reduced *data, const sp_model *model,
                                  const sp_point *point, int reml, double *memory,
                                  const sp_value *value, sp_derivatives *out);
-void sp_crossed_ranef(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                      double *memory, const sp_value *value, int level, double *mean,
-                      double *variance);
+sp_status sp_crossed_ranef(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                           double *memory, const sp_value *value, int level, double *mean,
+                           double *variance);
 sp_status sp_crossed_curvature(const sp_reduced *data, const sp_model *model, const sp_point *point,
                                double *memory, int n_directions, const sp_direction *directions,
                                const double *weights, double *packed);

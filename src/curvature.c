@@ -105,14 +105,25 @@ static void sum_second(const sp_reduced *data, const sp_model *model, const sp_p
     sp_symmetrise(data->q, sum);
 }
 
-static void add_items(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                      const sp_reml_work *work, int n_directions, const sp_direction *directions,
-                      const double *weights, double *scratch, double *packed) {
+/* Multiplications that one item's W2 costs along n directions. */
+static double second_work(const sp_reduced *data, int n_directions) {
+    return 6.0 * data->q * data->q * data->q * n_directions;
+}
+
+static sp_status add_items(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                           const sp_reml_work *work, int n_directions,
+                           const sp_direction *directions, const double *weights, double *scratch,
+                           double *packed) {
     int q = data->q, d = data->d;
     size_t qd = (size_t)q * d;
     double *sum = scratch, *inner = sum + sp_widest(model) * sp_widest(model);
     int n_items = data->n_levels > 1 ? data->n_shared : data->n_items;
+    sp_asking asking = sp_ask(data->check, data->check_data);
+    const double item_work = second_work(data, n_directions) + 0.5 * q * q * d * d;
     for (int g = 0; g < n_items; g++) {
+        if (sp_must_stop(&asking, item_work)) {
+            return SP_INTERRUPTED;
+        }
         sum_second(data, model, point, work, g, n_directions, directions, weights, sum, inner);
         if (g < data->n_shared) {
             contract_shared(data, g, sum, packed);
@@ -122,20 +133,27 @@ static void add_items(const sp_reduced *data, const sp_model *model, const sp_po
     }
     /* The products of shared items are those within their cells. */
     for (int c = 0; c < data->n_cells; c++) {
+        if (sp_must_stop(&asking, item_work)) {
+            return SP_INTERRUPTED;
+        }
         sum_second(data, model, point, work, data->cell_item[c], n_directions, directions, weights,
                    sum, inner);
         contract_rows(q, d, 1.0 / data->cell_count[c], sum, data->cell_sum + qd * c, packed);
     }
+    return SP_OK;
 }
 
 /* Derivatives of J = sum R'W R and h = sum R'W a over the members of each node of level 1. */
-static void add_cells(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                      const sp_reml_work *work, const sp_direction *direction, node_jets jets,
-                      double *scratch) {
+static sp_status add_cells(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                           const sp_reml_work *work, const sp_direction *direction, node_jets jets,
+                           double *scratch, sp_asking *asking) {
     int q = data->q, d = data->d;
     size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
     double *W1 = scratch, *W2 = W1 + mm, *RW = W2 + mm, *inner = RW + mm;
     for (int c = 0; c < data->n_cells; c++) {
+        if (sp_must_stop(asking, second_work(data, 2) + 2.0 * q * q * d)) {
+            return SP_INTERRUPTED;
+        }
         int item = data->cell_item[c];
         size_t node = (size_t)data->cell_node[c];
         const double *R = data->R + qq * data->item_unit[item], *a = data->cell_sum + qd * c;
@@ -147,6 +165,7 @@ static void add_cells(const sp_reduced *data, const sp_model *model, const sp_po
         add_product(q, data->cell_count[c], RW, R, jets.J2 + qq * node);
         sp_rows_add(q, q, d, 1.0, RW, a, jets.h2 + qd * node);
     }
+    return SP_OK;
 }
 
 /* N1 and N2 of N = F X F', X = (I + G Jf)^-1 G, Jf = F'J F. */
@@ -274,12 +293,17 @@ static sp_status close_node(const sp_reduced *data, const sp_model *model, const
 
 static sp_status add_nodes(const sp_reduced *data, const sp_model *model, const sp_point *point,
                            const sp_reml_work *work, const sp_direction *direction, double weight,
-                           node_jets jets, double *scratch, double *packed) {
+                           node_jets jets, double *scratch, double *packed, sp_asking *asking) {
     size_t nodes = n_nodes_above(data), q = (size_t)data->q;
     memset(jets.J1, 0, nodes * 2 * (q * q + q * (size_t)data->d) * sizeof(double));
-    add_cells(data, model, point, work, direction, jets, scratch);
+    if (add_cells(data, model, point, work, direction, jets, scratch, asking)) {
+        return SP_INTERRUPTED;
+    }
     for (int l = 1; l < data->n_levels; l++) {
         for (int t = 0; t < data->n_nodes[l]; t++) {
+            if (sp_must_stop(asking, second_work(data, 6) + 20.0 * data->q * data->q * data->d)) {
+                return SP_INTERRUPTED;
+            }
             sp_status status = close_node(data, model, point, work, direction, weight, l, t, jets,
                                           scratch, packed);
             if (status != SP_OK) {
@@ -311,13 +335,12 @@ sp_status sp_reml_curvature(const sp_reduced *data, const sp_model *model, const
     for (size_t i = 0; i < size; i++) {
         packed[i] = free_rows * data->Cfree[i];
     }
-    add_items(data, model, point, work, n_directions, directions, weights, scratch, packed);
-    for (int m = 0; data->n_levels > 1 && m < n_directions; m++) {
-        sp_status status =
-            add_nodes(data, model, point, work, &directions[m], weights[m], jets, scratch, packed);
-        if (status != SP_OK) {
-            return status;
-        }
+    sp_status status =
+        add_items(data, model, point, work, n_directions, directions, weights, scratch, packed);
+    sp_asking asking = sp_ask(data->check, data->check_data);
+    for (int m = 0; status == SP_OK && data->n_levels > 1 && m < n_directions; m++) {
+        status = add_nodes(data, model, point, work, &directions[m], weights[m], jets, scratch,
+                           packed, &asking);
     }
-    return SP_OK;
+    return status;
 }

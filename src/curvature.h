@@ -16,7 +16,7 @@ size_t sp_curvature_work_size(const sp_reduced *data, const sp_model *model);
 
 /* Sum over the directions of weight times the second derivative of [X y]'V^-1[X y], packed, at the
  * point of the last sp_reml_value (whose work is read). memory: sp_curvature_work_size doubles.
- * Status: SP_OK; SP_SINGULAR when a node's I + J G cannot be solved. */
+ * Status: SP_OK; SP_SINGULAR when a node's I + J G cannot be solved; SP_INTERRUPTED. */
 sp_status sp_reml_curvature(const sp_reduced *data, const sp_model *model, const sp_point *point,
                             const sp_reml_work *work, int n_directions,
                             const sp_direction *directions, const double *weights, double *memory,

@@ -48,7 +48,7 @@ typedef struct {
     int n_sign_zero;     /* line of D exactly 0 at the first session rated by both */
 } sp_dyad_totals;
 
-/* Purpose: scores of dyads from..to-1 (section "Scores" of the methods vignette).
+/* Purpose: scores of dyads from..to-1 (formulas in the help page of convergence()).
  * Shapes: starts[m + 1], time, first, second [starts[m]]; each array of `scores` [m].
  * Precondition: rows sorted by dyad, and by strictly increasing time within it; NaN is missing;
  *   a row without a time comes last in its dyad.

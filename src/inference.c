@@ -138,7 +138,11 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
     if (status != SP_OK) {
         return status;
     }
-    sp_reml_derivatives(data, model, &at.point, reml, &at.work, &at.value, &at.derivatives);
+    status =
+        sp_reml_derivatives(data, model, &at.point, reml, &at.work, &at.value, &at.derivatives);
+    if (status != SP_OK) {
+        return status;
+    }
 
     int p = data->p, d = data->d, k = model->n_par + 1;
     double variance_scale = units->y_scale * units->y_scale;
@@ -173,7 +177,7 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
             (D->trace[r] - (reml ? D->trace_x[r] : 0.0) - D->square[r]) / variance_scale;
     }
     double square_scale = variance_scale * variance_scale;
-    for (int i = 0; i < k * k; i++) {
+    for (size_t i = 0; i < (size_t)k * k; i++) {
         out->expected[i] = D->expected[i] / square_scale;
         out->average[i] = D->average[i] / square_scale;
         out->observed[i] = 2.0 * out->average[i] - out->expected[i];
@@ -191,7 +195,10 @@ sp_status sp_ranef_at(const sp_reduced *data, const sp_model *model, const sp_bl
     if (status != SP_OK) {
         return status;
     }
-    sp_reml_ranef(data, model, &at.point, &at.work, &at.value, level, mean, variance);
+    status = sp_reml_ranef(data, model, &at.point, &at.work, &at.value, level, mean, variance);
+    if (status != SP_OK) {
+        return status;
+    }
     size_t ql = (size_t)model->dim[level], groups = (size_t)data->n_nodes[level];
     for (size_t i = 0; i < ql * groups; i++) {
         mean[i] *= units->y_scale;
@@ -302,7 +309,10 @@ sp_status sp_adjustment_at(const sp_reduced *data, const sp_model *model, const 
                 sp_dot((size_t)i + 1, root + (size_t)d * i, X + (size_t)p * j);
         }
     }
-    sp_reml_derivatives(data, model, &at.point, 1, &at.work, &at.value, &at.derivatives);
+    status = sp_reml_derivatives(data, model, &at.point, 1, &at.work, &at.value, &at.derivatives);
+    if (status != SP_OK) {
+        return status;
+    }
     for (int r = 0; r < k; r++) {
         const double *Pr = at.derivatives.P + (size_t)d * d * r;
         memset(X, 0, (size_t)p * p * sizeof(double)); /* sum over s of W_rs P_s */

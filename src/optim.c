@@ -242,7 +242,9 @@ static void differentiate(search *o) {
     }
     point.s = 1.0;
     sp_derivatives *D = &o->derivatives;
-    sp_reml_derivatives(o->data, o->model, &point, o->reml, &o->reml_work, &o->value, D);
+    sp_status status =
+        sp_reml_derivatives(o->data, o->model, &point, o->reml, &o->reml_work, &o->value, D);
+    o->interrupted = o->interrupted || status == SP_INTERRUPTED;
     double nu = degrees(o), Q = o->value.quadratic;
     for (int r = 0; r < k; r++) {
         D->trace[r] -= o->reml ? D->trace_x[r] : 0.0;

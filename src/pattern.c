@@ -101,14 +101,19 @@ const double *sp_centred_rows(int unit, int q, int d, const double *a, const sp_
     return centred;
 }
 
-void sp_cross_products(int n_units, int q, int d, int n_shared, const int *unit_item,
-                       const double *a, const sp_centres *centres, double *B, double *work) {
+sp_status sp_cross_products(int n_units, int q, int d, int n_shared, const int *unit_item,
+                            const double *a, const sp_centres *centres, double *B, double *work,
+                            sp_check check, void *check_data) {
     size_t packed = sp_packed_size(d);
     size_t per_item = (size_t)q * (q + 1) / 2 * packed;
+    sp_asking asking = sp_ask(check, check_data);
     memset(B, 0, per_item * n_shared * sizeof(double));
     for (int i = 0; i < n_units; i++) {
         if (unit_item[i] >= n_shared) {
             continue;
+        }
+        if (sp_must_stop(&asking, (double)per_item)) {
+            return SP_INTERRUPTED;
         }
         const double *rows = sp_centred_rows(i, q, d, a, centres, work);
         double *out = B + per_item * unit_item[i];
@@ -121,6 +126,7 @@ void sp_cross_products(int n_units, int q, int d, int n_shared, const int *unit_
             out += packed;
         }
     }
+    return SP_OK;
 }
 
 int sp_find_cells(int n_units, int n_nodes, int n_items, const int *unit_item, const int *node,

@@ -4,6 +4,8 @@
 #ifndef SAMEPAGE_PATTERN_H
 #define SAMEPAGE_PATTERN_H
 
+#include "check.h"
+#include "status.h"
 #include <stddef.h>
 
 /* Sharing of R (q x q per unit, n_units of them): unit_pattern[i] is the 0-based pattern of unit i,
@@ -45,9 +47,10 @@ const double *sp_centred_rows(int unit, int q, int d, const double *a, const sp_
  * triangle) the packed d x d matrix sum over the item's units of (a_a' a_b + a_b' a_a) / 2, the
  * rows centred in their cells: with effects of the level above that are large, products about
  * zero would leave no digits of what is within.
- * B: n_shared * q (q + 1) / 2 packed matrices. work: q * d. */
-void sp_cross_products(int n_units, int q, int d, int n_shared, const int *unit_item,
-                       const double *a, const sp_centres *centres, double *B, double *work);
+ * B: n_shared * q (q + 1) / 2 packed matrices. work: q * d. Status: SP_OK, SP_INTERRUPTED. */
+sp_status sp_cross_products(int n_units, int q, int d, int n_shared, const int *unit_item,
+                            const double *a, const sp_centres *centres, double *B, double *work,
+                            sp_check check, void *check_data);
 
 /* Cells: units of one second-level group that share an item. node: 0-based second-level group of
  * each unit. Out (each n_units long at most): cell_item, cell_node, cell_count, unit_cell; cells

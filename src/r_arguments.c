@@ -1,6 +1,12 @@
 #include "r_arguments.h"
 #include <limits.h>
 
+int check_interrupt(void *unused) {
+    (void)unused;
+    R_CheckUserInterrupt();
+    return 0;
+}
+
 static void refuse(const char *what, const char *expected) {
     Rf_error("internal error: `%s` must be %s", what, expected);
 }

@@ -13,7 +13,7 @@ SEXP r_between_variance(SEXP y, SEXP v) {
         }
     }
     double tau2;
-    switch (sp_between_variance(n, estimate, variance, &tau2)) {
+    switch (sp_between_variance(n, estimate, variance, &tau2, check_interrupt, NULL)) {
     case SP_OK:
         return Rf_ScalarReal(tau2);
     case SP_BAD_ARGUMENT:

@@ -3,8 +3,17 @@
 #include "r_arguments.h"
 #include "r_entries.h"
 
-/* Dyads per call of the core, between two checks for an interrupt. */
-#define CHUNK 65536
+/* Rows per call of the core, between two checks for an interrupt. */
+#define CHUNK_ROWS 1000000
+
+/* The dyad after the last one of a chunk that begins with dyad `from` of m. */
+static int chunk_end(const int *first_row, int from, int m) {
+    int to = from + 1;
+    while (to < m && first_row[to] - first_row[from] < CHUNK_ROWS) {
+        to++;
+    }
+    return to;
+}
 
 static double *column(SEXP list, int j, int m) {
     return REAL(SET_VECTOR_ELT(list, j, Rf_allocVector(REALSXP, m)));
@@ -123,14 +132,14 @@ SEXP r_dyad_ols(SEXP starts, SEXP time, SEXP first, SEXP second, SEXP definition
     };
     sp_dyad_totals totals = {.time_min = R_PosInf, .time_max = R_NegInf};
     double *weights = (double *)R_alloc(3 * (size_t)m, sizeof(double));
-    for (int from = 0; from < m; from += CHUNK) {
-        const int to = m - from > CHUNK ? from + CHUNK : m;
+    for (int from = 0, to; from < m; from = to) {
+        to = chunk_end(first_row, from, m);
         R_CheckUserInterrupt();
         /* An infinite value is counted in the totals; R says where it is. */
         sp_dyad_ols(from, to, first_row, t, p, q, &options, &scores, &totals, weights);
     }
-    for (int from = 0; from < m; from += CHUNK) {
-        const int to = m - from > CHUNK ? from + CHUNK : m;
+    for (int from = 0, to; from < m; from = to) {
+        to = chunk_end(first_row, from, m);
         R_CheckUserInterrupt();
         sp_dyad_error_variance(from, to, first_row, t, p, q, &options, &totals, weights, &scores);
     }

@@ -1,9 +1,12 @@
 /* SEXP layer of groups.c. */
 #include "groups.h"
 #include "r_entries.h"
+#include <limits.h>
 #include <string.h>
 
+/* Rows per call of the core, and calls between two checks for an interrupt. */
 #define CHUNK 1024
+#define CHUNKS_BETWEEN_CHECKS 256
 
 /* One 64-bit key per row: equal ids, equal keys. Strings are cached by R, so the address will do.
  */
@@ -65,6 +68,9 @@ static SEXP code_rows(SEXP ids, SEXP inner) {
     int *unit_rows = (int *)R_alloc(table.n_slots / 2, sizeof(int));
 
     for (R_xlen_t start = 0; start < n_long; start += CHUNK) {
+        if (start / CHUNK % CHUNKS_BETWEEN_CHECKS == 0) {
+            R_CheckUserInterrupt();
+        }
         const int from = (int)start;
         const int n_rows = n - from < CHUNK ? n - from : CHUNK;
         if ((size_t)table.n_units + (size_t)n_rows > table.n_slots / 2) {

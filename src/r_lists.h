@@ -8,7 +8,7 @@
 /* The element of that name; its absence is a mistake of the R code. */
 static inline SEXP list_element(SEXP list, const char *name) {
     SEXP names = Rf_getAttrib(list, R_NamesSymbol);
-    for (R_xlen_t i = 0; i < Rf_xlength(list); i++) {
+    for (R_xlen_t i = 0; i < Rf_xlength(names); i++) {
         if (strcmp(CHAR(STRING_ELT(names, i)), name) == 0) {
             return VECTOR_ELT(list, i);
         }

@@ -46,12 +46,6 @@ static const char *const reduced_names[] = {"n",
                                             "rebased",
                                             ""};
 
-static int check_interrupt(void *unused) {
-    (void)unused;
-    R_CheckUserInterrupt();
-    return 0;
-}
-
 static double *allocate(size_t n) {
     return (double *)R_alloc(n > 0 ? n : 1, sizeof(double));
 }
@@ -162,9 +156,11 @@ static void put_patterns(SEXP out, int n_units, int n_levels, int q, int d) {
     double *B = REAL(put_doubles(out, RED_B, products)), *work = allocate((size_t)q * d);
     if (n_levels > 1) {
         sp_centres centres = put_cells(out, n_units, n_nodes[1], n_items, q, d, unit_item);
-        sp_cross_products(n_units, q, d, n_shared, unit_item, a, &centres, B, work);
+        stop_on(sp_cross_products(n_units, q, d, n_shared, unit_item, a, &centres, B, work,
+                                  check_interrupt, NULL));
     } else {
-        sp_cross_products(n_units, q, d, n_shared, unit_item, a, NULL, B, work);
+        stop_on(sp_cross_products(n_units, q, d, n_shared, unit_item, a, NULL, B, work,
+                                  check_interrupt, NULL));
     }
 }
 
@@ -218,6 +214,10 @@ static void put_crossed(SEXP out, const sp_rows *rows, SEXP groups, const int *n
     SET_VECTOR_ELT(out, RED_CROSSED, crossed);
     size_t n = (size_t)rows->n, m = (size_t)rows->n_units, q = (size_t)rows->q;
     int n_levels = (int)Rf_xlength(groups) - 1, n_outer = 0;
+    /* A row meets one unit of each outer level: no number of meetings is beyond this. */
+    if ((double)rows->n * n_levels > INT_MAX) {
+        Rf_error("internal error: too many rows for crossed groupings");
+    }
     const int *codes[SP_MAX_LEVELS];
     for (int l = 0; l < n_levels; l++) {
         codes[l] = INTEGER(VECTOR_ELT(groups, l + 1));
@@ -331,7 +331,8 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     sp_fixed fixed;
     sp_rank_fixed(n, p_all, rank_tolerance, Rfull, kept, Rx, coef, alias, &fixed);
     int p = fixed.rank, d = p + 1, n_aliased = p_all - p;
-    sp_orthonormalise((size_t)m * q, p_all, &fixed, kept, Rx, coef, a);
+    stop_on(
+        sp_orthonormalise((size_t)m * q, p_all, &fixed, kept, Rx, coef, a, check_interrupt, NULL));
     if (n_aliased > 0) {
         SET_VECTOR_ELT(out, RED_A, Rf_xlengthgets(VECTOR_ELT(out, RED_A), (R_xlen_t)m * q * d));
     }
@@ -341,7 +342,8 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
             free_rows[(size_t)d_all * i + j] = i <= j ? Rfree[i + (size_t)d_all * j] : 0.0;
         }
     }
-    sp_orthonormalise((size_t)d_all, p_all, &fixed, kept, Rx, coef, free_rows);
+    stop_on(sp_orthonormalise((size_t)d_all, p_all, &fixed, kept, Rx, coef, free_rows,
+                              check_interrupt, NULL));
     SET_VECTOR_ELT(out, RED_FREE_ROWS, Rf_xlengthgets(VECTOR_ELT(out, RED_FREE_ROWS), d_all * d));
     put_free_products(out, d);
     SET_VECTOR_ELT(out, RED_REBASED, Rf_ScalarLogical(0));
@@ -410,8 +412,6 @@ static void read_crossed(SEXP list, sp_reduced *data) {
     crossed->centre = arg_doubles(VECTOR_ELT(list, CROSSED_CENTRE), side * d, "centre");
     crossed->rest = arg_doubles(VECTOR_ELT(list, CROSSED_REST), side * d, "rest");
     crossed->C = arg_doubles(VECTOR_ELT(list, CROSSED_C), sp_packed_size(data->d), "C");
-    crossed->check = check_interrupt;
-    crossed->check_data = NULL;
     data->crossed = crossed;
 }
 
@@ -441,6 +441,8 @@ static void read_reduced(SEXP list, sp_reduced *data, sp_units *units) {
                 ? arg_ints(VECTOR_ELT(parents, l), (size_t)nodes[l], 0, nodes[l + 1] - 1, "parents")
                 : NULL;
     }
+    data->check = check_interrupt;
+    data->check_data = NULL;
     size_t p = (size_t)data->p, q = (size_t)data->q, d = p + 1, packed = sp_packed_size(data->d);
     size_t m = (size_t)nodes[0], n_items = (size_t)Rf_xlength(VECTOR_ELT(list, RED_ITEM_UNIT));
     data->n_units = nodes[0];
@@ -493,6 +495,9 @@ static void read_blocks(SEXP list, const sp_reduced *data, sp_blocks *blocks, sp
             Rf_error("internal error: number of columns of a block");
         }
         n_columns += size[b];
+        if (n_columns > ARG_MAX_COLUMNS) {
+            Rf_error("internal error: the blocks must have at most %d columns", ARG_MAX_COLUMNS);
+        }
     }
     int *columns = allocate_ints((size_t)n_columns), *next = columns;
     for (int b = 0; b < n_blocks; b++) {
@@ -711,10 +716,11 @@ SEXP lmm_fit(SEXP reduced, SEXP blocks_list, SEXP reml, SEXP control_list, SEXP 
     stop_on(sp_optimise(&in.data, &in.model, &in.blocks, restricted, &control, memory,
                         Rf_isNull(start) ? SP_FROM_DATA : SP_FROM_OTHER, factors, G, rank, &optimum,
                         check_interrupt, NULL));
-    /* Coordinates in which the optimum's fixed effects cost no digits, and on from there. */
+    /* Coordinates in which the optimum's fixed effects cost no digits, and on from there. (The
+     * general path keeps its digits another way, and no rows that could be changed.) */
     for (int round = 0;
-         round < 3 && optimum.reason != SP_REASON_START && optimum.inflation > largest_inflation &&
-         !Rf_isNull(VECTOR_ELT(reduced, RED_FREE_ROWS));
+         round < 3 && !in.data.crossed && optimum.reason != SP_REASON_START &&
+         optimum.inflation > largest_inflation && !Rf_isNull(VECTOR_ELT(reduced, RED_FREE_ROWS));
          round++) {
         REPROTECT(reduced = rebase(reduced, &in.data, optimum.root), place);
         read_reduced(reduced, &in.data, &in.units);

@@ -32,12 +32,6 @@ static reduced_sizes read_sizes(SEXP reduced) {
     return size;
 }
 
-static int check_interrupt(void *unused) {
-    (void)unused;
-    R_CheckUserInterrupt();
-    return 0;
-}
-
 static int *allocate_ints(size_t n) {
     return (int *)R_alloc(n > 0 ? n : 1, sizeof(int));
 }

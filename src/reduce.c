@@ -8,8 +8,8 @@
  * enough to stay in cache. */
 enum { MERGE_ROWS = 128 };
 
-/* Units between two questions whether to stop. */
-enum { CHECK_EVERY = 4096 };
+/* What comparing two rows in no order costs, in multiplications: it waits for the memory. */
+#define WORK_OF_COMPARISON 20.0
 
 /* A triangular factor of all rows seen so far (d x d), and the rows not yet merged into it
  * (MERGE_ROWS x d). */
@@ -67,30 +67,32 @@ static int precedes(const sp_rows *rows, int i, int j) {
 
 /* Stable merge sort of one unit's rows by Z: the order depends on Z only, so that two units with
  * the same visits get bit-identical factors and can share them. */
-static void sort_by_design(const sp_rows *rows, int n, int *order, int *held) {
+static sp_status sort_by_design(const sp_rows *rows, int n_rows, int *order, int *held,
+                                sp_asking *asking) {
     int sorted = 1;
-    for (int i = 1; i < n && sorted; i++) {
+    for (int i = 1; i < n_rows && sorted; i++) {
         sorted = !precedes(rows, order[i], order[i - 1]);
     }
     if (sorted) {
-        return;
+        return SP_OK;
     }
-    for (int width = 1; width < n; width *= 2) {
-        for (int left = 0; left + width < n; left += 2 * width) {
-            int middle = left + width;
-            int right = middle + width < n ? middle + width : n;
-            memcpy(held, order + left, (size_t)(right - left) * sizeof(int));
-            int i = 0, j = width;
-            for (int k = left; k < right; k++) {
+    const size_t n = (size_t)n_rows;
+    for (size_t width = 1; width < n; width *= 2) {
+        if (sp_must_stop(asking, WORK_OF_COMPARISON * (double)n)) {
+            return SP_INTERRUPTED;
+        }
+        for (size_t left = 0; left + width < n; left += 2 * width) {
+            size_t right = left + 2 * width < n ? left + 2 * width : n;
+            memcpy(held, order + left, (right - left) * sizeof(int));
+            size_t i = 0, j = width;
+            for (size_t k = left; k < right; k++) {
                 int take_right =
                     i == width || (j < right - left && precedes(rows, held[j], held[i]));
                 order[k] = take_right ? held[j++] : held[i++];
             }
         }
-        if (width > n / 2) {
-            break;
-        }
     }
+    return SP_OK;
 }
 
 /* Returns where the next column begins. */
@@ -134,10 +136,14 @@ static int all_finite(size_t n, const double *x) {
 /* Householder reflections that make the first q columns of block (n_rows x n_columns) upper
  * triangular with a diagonal >= 0, applied to all columns. reflectors (or NULL) keeps them: q
  * vectors of length n_rows, q scales, q signs. */
-static void triangularise(int n_rows, int q, int n_columns, double *block, double *reflectors) {
+static sp_status triangularise(int n_rows, int q, int n_columns, double *block, double *reflectors,
+                               sp_asking *asking) {
     int steps = q < n_rows ? q : n_rows;
     double *scales = reflectors ? reflectors + (size_t)n_rows * q : NULL;
     for (int j = 0; j < steps; j++) {
+        if (sp_must_stop(asking, (double)n_rows * n_columns)) {
+            return SP_INTERRUPTED;
+        }
         double *v = block + (size_t)n_rows * j;
         double below = sp_dot((size_t)(n_rows - j - 1), v + j + 1, v + j + 1);
         /* NaN differs from zero: it must spread, so that the caller sees it. */
@@ -169,6 +175,7 @@ static void triangularise(int n_rows, int q, int n_columns, double *block, doubl
             }
         }
     }
+    return SP_OK;
 }
 
 /* A column inside the span of Z leaves rounding noise behind. Within rounding of the column it is
@@ -214,14 +221,18 @@ static void merge_rows(row_stack *stack) {
 }
 
 /* Adds one row whose elements are `stride` apart. */
-static void push_row(row_stack *stack, const double *row, size_t stride) {
+static sp_status push_row(row_stack *stack, const double *row, size_t stride, sp_asking *asking) {
     if (stack->n_waiting == MERGE_ROWS) {
+        if (sp_must_stop(asking, (double)MERGE_ROWS * stack->d * stack->d)) {
+            return SP_INTERRUPTED;
+        }
         merge_rows(stack);
     }
     for (int j = 0; j < stack->d; j++) {
         stack->waiting[stack->n_waiting + (size_t)MERGE_ROWS * j] = row[stride * j];
     }
     stack->n_waiting++;
+    return SP_OK;
 }
 
 /* Takes the unit's results out of its triangularised block. */
@@ -251,31 +262,37 @@ sp_status sp_reduce_rows(const sp_rows *rows, double *R, double *a, double *Rfre
     row_stack free_rows = {d, 0, Rfree, work};
     row_stack all_rows = {d, 0, Rfull, work + (size_t)MERGE_ROWS * d};
     double *block = work + 2 * (size_t)MERGE_ROWS * d;
+    sp_asking asking = sp_ask(check, check_data);
 
     memset(Rfree, 0, (size_t)d * d * sizeof(double));
     order_by_unit(rows, start, order);
     for (int g = 0; g < rows->n_units; g++) {
-        if (check && g % CHECK_EVERY == 0 && check(check_data)) {
-            return SP_INTERRUPTED;
-        }
         int n_rows = start[g + 1] - start[g];
         int *members = order + start[g];
-        sort_by_design(rows, n_rows, members, held);
+        if (sort_by_design(rows, n_rows, members, held, &asking)) {
+            return SP_INTERRUPTED;
+        }
         gather(rows, n_rows, members, block);
-        triangularise(n_rows, q, q + d, block, NULL);
+        if (triangularise(n_rows, q, q + d, block, NULL, &asking)) {
+            return SP_INTERRUPTED;
+        }
         store_unit(n_rows, q, d, block, R + (size_t)q * q * g, a + (size_t)q * d * g);
         if (n_rows > q) {
             double *columns = block + (size_t)n_rows * q;
             clear_noise(n_rows, q, d, columns);
             for (int r = q; r < n_rows; r++) {
-                push_row(&free_rows, columns + r, (size_t)n_rows);
+                if (push_row(&free_rows, columns + r, (size_t)n_rows, &asking)) {
+                    return SP_INTERRUPTED;
+                }
             }
         }
     }
     merge_rows(&free_rows);
     memcpy(Rfull, Rfree, (size_t)d * d * sizeof(double));
     for (size_t r = 0; r < (size_t)rows->n_units * q; r++) {
-        push_row(&all_rows, a + (size_t)d * r, 1);
+        if (push_row(&all_rows, a + (size_t)d * r, 1, &asking)) {
+            return SP_INTERRUPTED;
+        }
     }
     merge_rows(&all_rows);
     return all_finite((size_t)rows->n_units * q * q, R) && all_finite((size_t)d * d, Rfull)
@@ -292,21 +309,23 @@ sp_status sp_keep_reflectors(const sp_rows *rows, int *order, int *start, double
                              void *check_data) {
     int q = rows->q;
     int d = rows->p + 1;
+    sp_asking asking = sp_ask(check, check_data);
     memset(reflectors, 0, sp_reflectors_size(rows->n, rows->n_units, q) * sizeof(double));
     memset(Xfree, 0, (size_t)rows->n * rows->p * sizeof(double));
     order_by_unit(rows, start, order);
     for (int g = 0; g < rows->n_units; g++) {
-        if (check && g % CHECK_EVERY == 0 && check(check_data)) {
-            return SP_INTERRUPTED;
-        }
         int n_rows = start[g + 1] - start[g];
         int *members = order + start[g];
-        sort_by_design(rows, n_rows, members, held);
+        if (sort_by_design(rows, n_rows, members, held, &asking)) {
+            return SP_INTERRUPTED;
+        }
         gather(rows, n_rows, members, work);
         if (!all_finite((size_t)n_rows * (q + d), work)) {
             return SP_NOT_FINITE;
         }
-        triangularise(n_rows, q, q + d, work, reflectors);
+        if (triangularise(n_rows, q, q + d, work, reflectors, &asking)) {
+            return SP_INTERRUPTED;
+        }
         reflectors += ((size_t)n_rows + 2) * q;
         if (n_rows > q) {
             double *columns = work + (size_t)n_rows * q;
@@ -383,11 +402,17 @@ void sp_rank_fixed(int n, int p, double tolerance, double *Rfull, int *kept, dou
     fixed->y_scale = fixed->rss > 0.0 && n > rank ? sqrt(fixed->rss / (n - rank)) : 1.0;
 }
 
-void sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *kept,
-                       const double *Rx, const double *coef, double *rows) {
+sp_status sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *kept,
+                            const double *Rx, const double *coef, double *rows, sp_check check,
+                            void *check_data) {
     int rank = fixed->rank;
     double *out = rows;
+    sp_asking asking = sp_ask(check, check_data);
+    const double work = 0.5 * rank * rank;
     for (size_t r = 0; r < n_rows; r++) {
+        if (sp_must_stop(&asking, work)) {
+            return SP_INTERRUPTED;
+        }
         const double *in = rows + r * ((size_t)p + 1);
         double y = in[p];
         /* kept is increasing, so out[j] never overtakes an element still to be read. */
@@ -403,6 +428,7 @@ void sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *k
         out[rank] = y / fixed->y_scale;
         out += rank + 1;
     }
+    return SP_OK;
 }
 
 void sp_factor_units(int n, int q, const double *R, const int *unit, const double *count,

@@ -8,11 +8,9 @@
 #ifndef SAMEPAGE_REDUCE_H
 #define SAMEPAGE_REDUCE_H
 
+#include "check.h"
 #include "status.h"
 #include <stddef.h>
-
-/* Asks whether to stop (nonzero = stop); may be NULL. */
-typedef int (*sp_check)(void *);
 
 /* A column of the rows: a value for each (step 1), or one for all (step 0). Columns lie where they
  * are: at a million rows a matrix of copies would cost more than the fit. */
@@ -101,9 +99,11 @@ void sp_rank_fixed(int n, int p, double tolerance, double *Rfull, int *kept, dou
 
 /* Rewrites n_rows row vectors of length p + 1 (kept columns of X, then y) in the orthonormal basis:
  * X Rx^-1, and y minus its least-squares fit, over y_scale. Rows shrink to length rank + 1 and move
- * up, so the result is contiguous. fixed, kept, Rx, coef: as sp_rank_fixed left them. */
-void sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *kept,
-                       const double *Rx, const double *coef, double *rows);
+ * up, so the result is contiguous. fixed, kept, Rx, coef: as sp_rank_fixed left them.
+ * Status: SP_OK, SP_INTERRUPTED. */
+sp_status sp_orthonormalise(size_t n_rows, int p, const sp_fixed *fixed, const int *kept,
+                            const double *Rx, const double *coef, double *rows, sp_check check,
+                            void *check_data);
 
 /* What a search for the optimum begins with, so that it need not look at units.
  * factor (q x q): triangular factor of Z over all rows, from those of the units, or of count[i]

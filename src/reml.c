@@ -295,12 +295,25 @@ static void shared_weights(int q, const double *M, double *weights) {
     }
 }
 
+/* Multiplications that an evaluation, and its derivatives, cost per item or node. */
+static double value_work(const sp_reduced *data) {
+    return (double)data->q * (data->q * data->q + 0.5 * data->d * (data->q + data->d)) + 50.0;
+}
+
+static double derivatives_work(const sp_reduced *data, int k) {
+    return value_work(data) * (k + 1);
+}
+
 static sp_status add_items(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                           sp_reml_work *work, sp_value *value) {
+                           sp_reml_work *work, sp_value *value, sp_asking *asking) {
     int q = data->q, d = data->d;
     size_t qq = (size_t)q * q;
     double *u = work->small + 4 * sp_widest(model) * sp_widest(model);
+    const double item_work = value_work(data);
     for (int g = 0; g < data->n_items; g++) {
+        if (sp_must_stop(asking, item_work)) {
+            return SP_INTERRUPTED;
+        }
         double *Ci = work->Ci + qq * g, *W = work->W + qq * g;
         double log_det;
         if (factor_item(data, model, point, g, Ci, W, &log_det, work->small) != SP_OK) {
@@ -357,11 +370,16 @@ static void absorb(int q, int d, double *M, double *rows, double *R, double *a, 
 }
 
 /* Each cell's rows [Ci R | Ci a], one set of q for all its units, join its node. */
-static void add_cells(const sp_reduced *data, const sp_model *model, sp_reml_work *work) {
+static sp_status add_cells(const sp_reduced *data, const sp_model *model, sp_reml_work *work,
+                           sp_asking *asking) {
     int q = data->q, d = data->d;
     size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
     double *M = work->small, *rows = M + mm, *along = rows + qd;
+    const double cell_work = value_work(data);
     for (int c = 0; c < data->n_cells; c++) {
+        if (sp_must_stop(asking, cell_work)) {
+            return SP_INTERRUPTED;
+        }
         int item = data->cell_item[c];
         size_t node = (size_t)data->cell_node[c];
         const double *Ci = work->Ci + qq * item;
@@ -376,6 +394,7 @@ static void add_cells(const sp_reduced *data, const sp_model *model, sp_reml_wor
         }
         absorb(q, d, M, rows, work->Rn + qq * node, work->an + qd * node, work->cv, along);
     }
+    return SP_OK;
 }
 
 /* N = F G (I + L'L G)^-1 F' (q x q), L and F q x ql. With the root of G known this is a
@@ -519,7 +538,8 @@ sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_
     for (size_t i = 0; i < packed; i++) {
         work->cv[i] = data->Cfree[i] / point->s;
     }
-    sp_status status = add_items(data, model, point, work, value);
+    sp_asking asking = {data->check, data->check_data, 0.0};
+    sp_status status = add_items(data, model, point, work, value, &asking);
     if (status != SP_OK) {
         return status;
     }
@@ -527,9 +547,14 @@ sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_
         size_t nodes = n_upper_nodes(data, 1);
         memset(work->Rn, 0, nodes * q * q * sizeof(double));
         memset(work->an, 0, nodes * q * d * sizeof(double));
-        add_cells(data, model, work);
+        if (add_cells(data, model, work, &asking)) {
+            return SP_INTERRUPTED;
+        }
         for (int l = 1; l < data->n_levels; l++) {
             for (int t = 0; t < data->n_nodes[l]; t++) {
+                if (sp_must_stop(&asking, value_work(data))) {
+                    return SP_INTERRUPTED;
+                }
                 status = close_node_value(data, model, point, l, work->offset[l] + (size_t)t, work,
                                           value);
                 if (status != SP_OK) {
@@ -852,14 +877,18 @@ static void project_rows(int q, int q0, int d, item_view view, const double *row
 
 /* All items of a design of one level, or the shared ones of several levels, whose units' own traces
  * wait for their nodes. */
-static void add_items_derivatives(const sp_reduced *data, const sp_model *model,
-                                  const sp_point *point, int k, sp_reml_work *work, double *trace,
-                                  double *P_single) {
+static sp_status add_items_derivatives(const sp_reduced *data, const sp_model *model,
+                                       const sp_point *point, int k, sp_reml_work *work,
+                                       double *trace, double *P_single, sp_asking *asking) {
     int q = data->q, q0 = model->dim[0], d = data->d, with_s = k > model->n_par;
     size_t mm = sp_widest(model) * sp_widest(model);
     double *rest = work->small + 5 * mm;
     int n_items = data->n_levels == 1 ? data->n_items : data->n_shared;
+    const double item_work = derivatives_work(data, k);
     for (int g = 0; g < n_items; g++) {
+        if (sp_must_stop(asking, item_work)) {
+            return SP_INTERRUPTED;
+        }
         item_view view = view_item(data, model, point, work, g, with_s, work->small);
         if (data->n_levels == 1) {
             add_unit_traces(model, view, data->item_count[g], NULL, work, rest);
@@ -877,6 +906,7 @@ static void add_items_derivatives(const sp_reduced *data, const sp_model *model,
             add_rows_item(data, model, k, view, rows, ya, work, P_single, inner);
         }
     }
+    return SP_OK;
 }
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
@@ -1276,8 +1306,9 @@ static void clear_sums(const sp_reduced *data, int k, size_t n_slots, node_sums 
 }
 
 /* The levels above the units. */
-static void add_nodes(const sp_reduced *data, const sp_model *model, const sp_point *point, int k,
-                      sp_reml_work *work, double *trace, double *P_single) {
+static sp_status add_nodes(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                           int k, sp_reml_work *work, double *trace, double *P_single,
+                           sp_asking *asking) {
     int q = data->q, q0 = model->dim[0], d = data->d, with_s = k > model->n_par;
     size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
     double *scratch = work->small, *rows = scratch + 5 * mm, *ya = rows + qd;
@@ -1286,11 +1317,18 @@ static void add_nodes(const sp_reduced *data, const sp_model *model, const sp_po
     node_sums current = stored_sums(data, work, k, 1, 0);
     clear_sums(data, k, 1 + n_upper_nodes(data, 2), current);
     descend(data, model, point, work);
+    const double part_work = derivatives_work(data, k);
     int c = 0;
     for (int t = 0; t < data->n_nodes[1]; t++) {
+        if (sp_must_stop(asking, part_work)) {
+            return SP_INTERRUPTED;
+        }
         const double *z = work->z + qd * (size_t)t, *N = work->N + qq * (size_t)t;
         clear_sums(data, k, 1, current);
         for (; c < data->n_cells && data->cell_node[c] == t; c++) {
+            if (sp_must_stop(asking, part_work)) {
+                return SP_INTERRUPTED;
+            }
             int item = data->cell_item[c];
             double count = data->cell_count[c];
             item_view view = view_item(data, model, point, work, item, with_s, scratch);
@@ -1316,6 +1354,9 @@ static void add_nodes(const sp_reduced *data, const sp_model *model, const sp_po
     }
     for (int l = 2; l < data->n_levels; l++) {
         for (int t = 0; t < data->n_nodes[l]; t++) {
+            if (sp_must_stop(asking, part_work)) {
+                return SP_INTERRUPTED;
+            }
             size_t node = work->offset[l] + (size_t)t;
             node_sums sums = stored_sums(data, work, k, l, t);
             node_sums up = none;
@@ -1326,6 +1367,7 @@ static void add_nodes(const sp_reduced *data, const sp_model *model, const sp_po
                                    scratch);
         }
     }
+    return SP_OK;
 }
 
 /* Packed weights whose dot product with a packed symmetric matrix is tr(Phi .) and rho' . rho. */
@@ -1441,9 +1483,14 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
     fixed_covariance(p, d, work->root_rows, work->Phi);
     trace_weights(p, d, value->root, work->Phi, work->weight_tau, work->weight_rho);
 
-    add_items_derivatives(data, model, point, k, work, out->trace, P_single);
-    if (data->n_levels > 1) {
-        add_nodes(data, model, point, k, work, out->trace, P_single);
+    sp_asking asking = {data->check, data->check_data, 0.0};
+    sp_status status =
+        add_items_derivatives(data, model, point, k, work, out->trace, P_single, &asking);
+    if (status == SP_OK && data->n_levels > 1) {
+        status = add_nodes(data, model, point, k, work, out->trace, P_single, &asking);
+    }
+    if (status != SP_OK) {
+        return status;
     }
     for (int l = 0; l < data->n_levels; l++) {
         collect_level(model, work, k, l, out->trace);
@@ -1485,14 +1532,13 @@ static void nested_gain(const sp_reduced *data, const sp_reml_work *work, int le
     sp_axpy(qq, 1.0, above, M);
 }
 
-void sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                   sp_reml_work *work, const sp_value *value, int level, double *mean,
-                   double *variance) {
+sp_status sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                        sp_reml_work *work, const sp_value *value, int level, double *mean,
+                        double *variance) {
     int q = data->q, d = data->d, ql = model->dim[level];
     size_t qq = (size_t)q * q, qd = (size_t)q * d;
     if (data->crossed) {
-        sp_crossed_ranef(data, model, point, work->crossed, value, level, mean, variance);
-        return;
+        return sp_crossed_ranef(data, model, point, work->crossed, value, level, mean, variance);
     }
     const double *rho = value->root + (size_t)d * data->p;
     const double *F = point->F[level], *G = point->G[level];
@@ -1502,7 +1548,11 @@ void sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point
     set_root_rows(d, value->root, work->root_rows);
     descend(data, model, point, work);
     sp_multiply(q, ql, ql, F, G, FG);
+    sp_asking asking = {data->check, data->check_data, 0.0};
     for (int t = 0; t < data->n_nodes[level]; t++) {
+        if (sp_must_stop(&asking, value_work(data))) {
+            return SP_INTERRUPTED;
+        }
         /* v = Z'V^-1 (y - X beta), Kt = Z'V^-1 Z for this group, all levels in V. */
         if (level > 0) {
             size_t node = work->offset[level] + (size_t)t;
@@ -1551,4 +1601,5 @@ void sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point
             }
         }
     }
+    return SP_OK;
 }

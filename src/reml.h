@@ -47,6 +47,8 @@ typedef struct {
     int n_nodes[SP_MAX_LEVELS];       /* n_nodes[0] = n_units */
     const int *parent[SP_MAX_LEVELS]; /* parent[l]: node of level l + 1 of each node of l */
     const sp_crossed *crossed;        /* NULL when every level nests in the next */
+    sp_check check;                   /* asked now and then: an evaluation can take seconds */
+    void *check_data;
 } sp_reduced;
 
 /* The covariance parameters: element (row, col) of G at `level`, and s last. */
@@ -130,7 +132,7 @@ sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_
                         sp_reml_work *work, sp_value *value);
 
 /* Derivatives at the point of the last sp_reml_value, whose work and value they read. out->k says
- * whether s is one of the parameters. Status: SP_OK. */
+ * whether s is one of the parameters. Status: SP_OK, SP_INTERRUPTED. */
 sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, const sp_point *point,
                               int reml, sp_reml_work *work, const sp_value *value,
                               sp_derivatives *out);
@@ -155,9 +157,9 @@ void sp_derivatives_init(int d, int k, double *memory, sp_derivatives *out);
 
 /* Best linear unbiased predictions of one level at the point of the last sp_reml_value:
  * mean (q_l per node), and, unless NULL, variance (q_l x q_l per node), conditional on the
- * parameters and beta. */
-void sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                   sp_reml_work *work, const sp_value *value, int level, double *mean,
-                   double *variance);
+ * parameters and beta. Status: SP_OK, SP_INTERRUPTED. */
+sp_status sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                        sp_reml_work *work, const sp_value *value, int level, double *mean,
+                        double *variance);
 
 #endif

@@ -514,8 +514,15 @@ documentation_is_fresh() {
     done
 }
 
+# In a table of markdown a bar needs a backslash, which Rd then shows: terms such as (1 | dyad) are
+# for copying.
+bars_as_typed() {
+    ! grep -n '\\|' "$root"/man/*.Rd
+}
+
 run_docs() {
     heading "Documentation"
+    try "help pages show bars as they are typed" bars_as_typed
     if has_r_package roxygen2; then
         try "man/ and NAMESPACE are up to date (make document)" documentation_is_fresh
     else

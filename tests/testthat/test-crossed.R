@@ -57,6 +57,13 @@ test_that("nested groupings give the same on both paths", {
   expect_equal(general$parameters, nested$parameters, tolerance = tol$varcomp)
 })
 
+test_that("no limit of the inflation sends the general path where only the other can go", {
+  blocks <- list(core_block(1:2), core_block(1L, 2L))
+  reduced <- core_reduced(crossed_design(c(sizes, sizes), q = 2, p = 3, seed = 35))
+  fit <- fit_reduced(reduced, blocks, TRUE, lmm_control())
+  expect_identical(fit_reduced(reduced, blocks, TRUE, lmm_control(largest_inflation = 0)), fit)
+})
+
 test_that("large effects do not take the digits of the rest with them", {
   design <- reference_design(rep(c(4, 6, 1, 3), 6), q = 2, p = 3, seed = 37, therapists = 4)
   design$y <- design$y + 1e4 * c(-1.3, 0.4, 2.1, -0.6)[design$groups[[2]]]

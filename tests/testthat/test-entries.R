@@ -279,6 +279,18 @@ test_that("values that are not finite in the core's own lists never crash it", {
   }
 })
 
+test_that("lists whose names are gone are errors of our own", {
+  arguments <- entry_arguments()$lmm_fit
+  expect_error(
+    entry_call("lmm_fit", replace(arguments, "control", list(unname(arguments$control)))),
+    "no element"
+  )
+  expect_error(
+    entry_call("lmm_fit", replace(arguments, "blocks", list(lapply(arguments$blocks, unname)))),
+    "no element"
+  )
+})
+
 test_that("a block of the wrong shape is an error", {
   arguments <- entry_arguments()
   block <- arguments$lmm_fit$blocks[[1L]]
