@@ -4,13 +4,14 @@
 # Rows to small matrices. The design's matrices are not needed afterwards.
 reduce_design <- function(design, control) {
   n_units <- vapply(design$levels, function(level) level$n_units, 0L)
-  tryCatch(
-    .Call(
-      C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights,
-      control$rank_tolerance, isTRUE(design$crossed)
-    ),
-    error = function(condition) stop_size(conditionMessage(condition))
+  reduced <- .Call(
+    C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights,
+    control$rank_tolerance, isTRUE(design$crossed)
   )
+  if (is.null(reduced)) {
+    stop_size("Some number is too large for its square to be a number.")
+  }
+  reduced
 }
 
 # Squares of variances are needed for inference: what cannot hold them is refused.

@@ -845,46 +845,71 @@ static void set_given(search *o, sp_start start, const double *factors) {
     }
 }
 
+/* Units with one factor R of Z, looked at together: an item, or on the general path each unit. */
+typedef struct {
+    const double *R;
+    double count;
+} alike;
+
+static int n_kinds(const sp_reduced *data) {
+    return data->crossed ? data->n_units : data->n_items;
+}
+
+static alike units_of_kind(const sp_reduced *data, int kind) {
+    size_t unit = (size_t)(data->crossed ? kind : data->item_unit[kind]);
+    alike units = {data->R + (size_t)data->q * data->q * unit,
+                   data->crossed ? 1.0 : data->item_count[kind]};
+    return units;
+}
+
 /* Rows beyond those that the units' own effects can fit. */
-static int spare_rows(const sp_reduced *data) {
-    int spare = data->n, q = data->q;
-    for (int i = 0; i < data->n_units; i++) {
-        const double *R = data->R + (size_t)q * q * i;
-        for (int j = 0; j < q; j++) {
-            spare -= R[j + (size_t)q * j] > 0.0;
+static double spare_rows(const sp_reduced *data) {
+    double spare = data->n;
+    for (int g = 0; g < n_kinds(data); g++) {
+        alike units = units_of_kind(data, g);
+        for (int j = 0; j < data->q; j++) {
+            spare -= units.R[j + (size_t)data->q * j] > 0.0 ? units.count : 0.0;
         }
     }
     return spare;
 }
 
-/* Whether one group's effect of a column of Z is known much better than the average group's. R:
- * q x q per group. */
-static int has_giant(int n_groups, int q, const double *R) {
+/* How well the effects of one column of Z are known: of the group of which most is known, and of
+ * all groups together. */
+typedef struct {
+    double largest, total;
+} knowledge;
+
+static void add_knowledge(int q, const double *R, int column, double count, knowledge *known) {
+    const double *x = R + (size_t)q * column;
+    double square = sp_dot((size_t)q, x, x);
+    known->largest = fmax(known->largest, square);
+    known->total += count * square;
+}
+
+/* Whether some group's effect is known much better than the average group's. */
+static int has_giants(const search *o) {
     const double giant = 5.0;
-    for (int j = 0; j < q; j++) {
-        double largest = 0.0, total = 0.0;
-        for (int i = 0; i < n_groups; i++) {
-            const double *column = R + (size_t)q * q * i + (size_t)q * j;
-            double square = sp_dot((size_t)q, column, column);
-            largest = fmax(largest, square);
-            total += square;
-        }
-        if (largest * n_groups > giant * total) {
-            return 1;
+    const sp_reduced *data = o->data;
+    size_t qq = (size_t)data->q * data->q;
+    for (int j = 0; j < data->q; j++) {
+        for (int l = 0; l < (data->crossed ? 1 : data->n_levels); l++) {
+            knowledge known = {0.0, 0.0};
+            for (int g = 0; g < (l == 0 ? n_kinds(data) : data->n_nodes[l]); g++) {
+                alike one = {NULL, 1.0};
+                if (l == 0) {
+                    one = units_of_kind(data, g);
+                } else {
+                    one.R = o->reml_work.Rn + qq * (o->reml_work.offset[l] + (size_t)g);
+                }
+                add_knowledge(data->q, one.R, j, one.count, &known);
+            }
+            if (known.largest * data->n_nodes[l] > giant * known.total) {
+                return 1;
+            }
         }
     }
     return 0;
-}
-
-static int has_giants(const search *o) {
-    const sp_reduced *data = o->data;
-    size_t qq = (size_t)data->q * data->q;
-    int found = has_giant(data->n_units, data->q, data->R);
-    for (int l = 1; l < data->n_levels && !data->crossed && !found; l++) {
-        const double *Rn = o->reml_work.Rn + qq * o->reml_work.offset[l];
-        found = has_giant(data->n_nodes[l], data->q, Rn);
-    }
-    return found;
 }
 
 /* How many optima the criterion may have. */
@@ -900,7 +925,7 @@ static optima expected_optima(const search *o) {
         int groups = data->n_nodes[o->blocks->level[b]];
         fewest = groups < fewest ? groups : fewest;
     }
-    int spare = spare_rows(data);
+    double spare = spare_rows(data);
     if (fewest <= few || spare <= few || spare <= many * k) {
         return MANY_OPTIMA;
     }

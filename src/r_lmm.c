@@ -321,9 +321,14 @@ SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights,
     double *a = REAL(put_doubles(out, RED_A, (size_t)m * q * d_all));
     double *Rfree = allocate((size_t)d_all * d_all), *Rfull = allocate((size_t)d_all * d_all);
     double *R = REAL(put_doubles(out, RED_R, (size_t)m * q * q));
-    stop_on(
+    sp_status status =
         sp_reduce_rows(&rows, R, a, Rfree, Rfull, allocate(sp_reduce_work_size(p_all, q, largest)),
-                       allocate_ints(sp_reduce_iwork_size(n, m, largest)), check_interrupt, NULL));
+                       allocate_ints(sp_reduce_iwork_size(n, m, largest)), check_interrupt, NULL);
+    if (status == SP_NOT_FINITE) {
+        UNPROTECT(2);
+        return R_NilValue;
+    }
+    stop_on(status);
 
     int *kept = allocate_ints((size_t)p_all);
     double *Rx = allocate((size_t)p_all * p_all), *coef = allocate((size_t)p_all);
