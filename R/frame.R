@@ -65,9 +65,11 @@ build_frame <- function(spec, data, subset = NULL, weights = NULL, na_action = N
   }
   frame <- columns
   class(frame) <- "data.frame"
-  attr(terms, "predvars") <- as.call(c(quote(list), unname(predvars[seq_len(n_fixed)])))
-  attr(terms, "dataClasses") <- vapply(columns[seq_len(n_fixed)], variable_class, "")
-  attr(frame, "terms") <- terms
+  attr(frame, "terms") <- structure(
+    terms,
+    predvars = as.call(c(quote(list), unname(predvars[seq_len(n_fixed)]))),
+    dataClasses = vapply(columns[seq_len(n_fixed)], variable_class, "")
+  )
   attr(frame, "predvars") <- predvars
   frame
 }
