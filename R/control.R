@@ -16,7 +16,9 @@
 #'   not rise.
 #' @param few_units With this many units or fewer at a level, or rows beyond those
 #'   that the units' own effects can fit, the restricted likelihood may have several
-#'   optima, so the optimiser starts from several points.
+#'   optima, so the optimiser starts from several points; so it does with few rows beside
+#'   the covariance parameters, and where units are of very different sizes. With 0 it
+#'   starts from one point only.
 #' @param largest_effect Limit of the random effects' standard deviations, in
 #'   residual standard deviations: beyond, double precision cannot tell the residuals
 #'   from nothing.

@@ -441,12 +441,14 @@ static void statuses(void) {
     dense_model m = dense_example(14, sizes, 3, 2, 1, 2, 1, 94);
     dense_add_block(&m, 0, 2, columns_01);
     fitted f;
-    fit(&m, 1, &usual, NULL, NULL, &f);
+    sp_control control = usual;
+    control.few_units = 0;
+    fit(&m, 1, &control, NULL, NULL, &f);
     int needed = f.optimum.iterations, evaluations = f.optimum.evaluations;
     ct_true("iterations and evaluations are counted", needed > 0 && evaluations > needed);
     reduced_free(&f.c);
 
-    sp_control control = usual;
+    control = usual;
     control.max_iterations = 0;
     fit(&m, 1, &control, NULL, NULL, &f);
     ct_int("no iterations allowed", f.optimum.fit, SP_FIT_FAILED);

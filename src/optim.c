@@ -795,6 +795,78 @@ static void set_start(search *o, int start) {
     }
 }
 
+/* One group's own estimate c of a block's effects, on the whitened scale: least squares of the last
+ * column of `rows` on R, as small as possible where R leaves it open. sum (n x n) += c c'. R: q x
+ * q; rows: q rows of length d. scratch: q n + n n + 2 n. */
+static void add_own_estimate(const search *o, int block, const double *T, const double *R,
+                             const double *rows, double *sum, double *scratch) {
+    const double ridge = 1e-8;
+    int q = o->data->q, d = o->data->d, n = o->blocks->size[block];
+    const int *columns = block_columns(o->blocks, block);
+    double *white = scratch, *normal = white + (size_t)q * n, *c = normal + (size_t)n * n;
+    double *half = c + n;
+    for (int j = 0; j < n; j++) {
+        c[j] = 0.0;
+        for (int i = 0; i < q; i++) {
+            double element = 0.0;
+            for (int k = 0; k < n; k++) {
+                element += R[i + (size_t)q * columns[k]] * T[k + (size_t)n * j];
+            }
+            white[i + (size_t)q * j] = element;
+            c[j] += element * rows[(size_t)d * i + d - 1];
+        }
+    }
+    sp_multiply_tn(n, q, n, white, white, normal);
+    for (int j = 0; j < n; j++) {
+        normal[j + (size_t)n * j] += ridge;
+    }
+    if (sp_cholesky(n, normal)) {
+        return;
+    }
+    sp_invert_lower(n, normal);
+    sp_multiply(n, n, 1, normal, c, half);
+    sp_multiply_tn(n, n, 1, normal, half, c);
+    for (int j = 0; j < n; j++) {
+        sp_axpy((size_t)n, c[j], c, sum + (size_t)n * j);
+    }
+}
+
+/* The start from the groups' own estimates, each counted once; with `one_direction` from the
+ * largest direction of them only. Where some groups are very small and others very large it lies
+ * far from the moments, in which a group has the weight of its rows: groups of a row or two may
+ * stand far apart in a direction of which the large ones know that they do not. */
+static void set_from_estimates(search *o, int one_direction) {
+    const sp_reduced *data = o->data;
+    size_t qq = (size_t)data->q * data->q, qd = (size_t)data->q * data->d;
+    size_t squares = total_squares(o->blocks);
+    double s = data->mean_squares[data->q], *matrices = o->held, *scratch = matrices + squares;
+    double *T = o->T, *sum = matrices, *l = o->l;
+    memset(matrices, 0, squares * sizeof(double));
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b], level = o->blocks->level[b], n_groups = data->n_nodes[level];
+        const double *R = data->R, *rows = data->a;
+        if (level > 0) {
+            R = o->reml_work.Rn + qq * o->reml_work.offset[level];
+            rows = o->reml_work.an + qd * o->reml_work.offset[level];
+        }
+        for (int g = 0; g < n_groups; g++) {
+            add_own_estimate(o, b, T, R + qq * (size_t)g, rows + qd * (size_t)g, sum, scratch);
+        }
+        for (int i = 0; i < n * n; i++) {
+            sum[i] /= n_groups * (s > 0.0 ? s : 1.0);
+        }
+        T += n * n;
+        sum += n * n;
+    }
+    factor_blocks(o, matrices);
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        for (int j = 1; one_direction && j < o->blocks->size[b]; j++) {
+            l[j] = 0.0;
+        }
+        l += o->blocks->size[b];
+    }
+}
+
 /* The factors' columns far above the residuals times a number; returns whether there were any. */
 static int scale_large(search *o, double times) {
     const double far = 1e4;
@@ -915,8 +987,9 @@ static int has_giants(const search *o) {
 /* How many optima the criterion may have. */
 typedef enum { ONE_OPTIMUM, TWO_OPTIMA, MANY_OPTIMA } optima;
 
-/* Many where groups of a level are few, or rows to spare beside the parameters. With more of these,
- * or groups of very different sizes, there may still be one on a boundary and one far from it. */
+/* Many where groups of a level are few, or rows to spare beside the parameters, or where groups are
+ * of very different sizes. With more rows there may still be one optimum on a boundary and one far
+ * from it. */
 static optima expected_optima(const search *o) {
     const int many = 10, two = 100; /* rows to spare per parameter */
     const sp_reduced *data = o->data;
@@ -925,22 +998,27 @@ static optima expected_optima(const search *o) {
         int groups = data->n_nodes[o->blocks->level[b]];
         fewest = groups < fewest ? groups : fewest;
     }
+    if (few == 0) {
+        return ONE_OPTIMUM; /* the caller wants one start only */
+    }
     double spare = spare_rows(data);
-    if (fewest <= few || spare <= few || spare <= many * k) {
+    if (fewest <= few || spare <= few || spare <= many * k || has_giants(o)) {
         return MANY_OPTIMA;
     }
-    return spare <= two * k || (has_zero(o) && has_giants(o)) ? TWO_OPTIMA : ONE_OPTIMUM;
+    return spare <= two * k ? TWO_OPTIMA : ONE_OPTIMUM;
 }
 
 /* Runs from the factors given, if any, and from every other start that is needed; the best are left
  * in `factors`. */
 static sp_status find_lowest(search *o, sp_start given, double *factors, sp_optimum *optimum) {
     size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
-    int first = given == SP_FROM_DATA ? 0 : -1, n_starts = COMMON_STARTS + 2 * (int)sizes;
+    int first = given == SP_FROM_DATA ? 0 : -1, estimates = COMMON_STARTS + 2 * (int)sizes;
+    /* The general path keeps no sums of its outer groups. */
+    int n_starts = estimates + (o->data->crossed ? 0 : 2);
     int at_boundary = 0;
     optima optima = ONE_OPTIMUM;
     for (int start = first; start < n_starts; start++) {
-        int is_distant = start >= DISTANT_START && start < COMMON_STARTS;
+        int is_distant = (start >= DISTANT_START && start < COMMON_STARTS) || start >= estimates;
         int needed = start == first || optima == MANY_OPTIMA || !isfinite(optimum->criterion) ||
                      (optima == TWO_OPTIMA && at_boundary && is_distant);
         if (!needed) {
@@ -951,6 +1029,8 @@ static sp_status find_lowest(search *o, sp_start given, double *factors, sp_opti
         o->iterations = 0;
         if (start < 0) {
             set_given(o, given, factors);
+        } else if (start >= estimates) {
+            set_from_estimates(o, start > estimates);
         } else {
             set_start(o, start);
         }

@@ -19,7 +19,7 @@ typedef struct {
     double fall_tolerance; /* stop when the predicted fall of the criterion is below this */
     double zero_tolerance; /* a direction is dropped when that raises the criterion by less */
     int max_iterations;
-    int few_units;         /* at most this many groups: try several starts */
+    int few_units;         /* at most this many groups: try several starts; 0: never */
     double largest_effect; /* limit of the random effects' standard deviations, relative to s */
 } sp_control;
 

@@ -136,9 +136,11 @@ welcome_values <- list(
   ),
   "dyad_rows ids" = "first element gone",
   "lmm_fit start" = "null",
-  # Two columns of one value for all rows, or none.
-  "lmm_reduce X" = c("empty list", "list"),
-  "lmm_reduce Z" = "list",
+  # Two columns of one value for all rows, or none. What is no number is answered as what has no
+  # square is: by NULL.
+  "lmm_reduce X" = c("empty list", "list", "NA", "NaN", "Inf", "-Inf"),
+  "lmm_reduce y" = c("NA", "NaN", "Inf", "-Inf"),
+  "lmm_reduce Z" = c("list", "NA", "NaN", "Inf", "-Inf"),
   "lmm_replay Z" = "list",
   "lmm_reduce weights" = "null",
   "lmm_replay weights" = "null",
