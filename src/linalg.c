@@ -280,8 +280,8 @@ SP_WIDE void sp_add_columns(size_t n, size_t m, const double *A, const double *r
 
 /* Two rows x and y (n) times four columns, two columns or one of M by its rows. Sums in variables
  * of their own stay in registers. */
-static void two_by_four(int n, const double *x, const double *y, const double *M, int step,
-                        double *out_x, double *out_y) {
+SP_WIDE static void two_by_four(int n, const double *x, const double *y, const double *M, int step,
+                                double *out_x, double *out_y) {
     double x0 = 0.0, x1 = 0.0, x2 = 0.0, x3 = 0.0, y0 = 0.0, y1 = 0.0, y2 = 0.0, y3 = 0.0;
     for (int i = 0; i < n; i++, M += step) {
         x0 += x[i] * M[0];
@@ -353,26 +353,24 @@ void sp_rows_times(int m, int n, int r, const double *in, int in_step, const dou
     }
 }
 
-void sp_dot_both(size_t n, const double *x, const double *u, const double *v, double *with_u,
-                 double *with_v) {
-    double u0 = 0.0, u1 = 0.0, u2 = 0.0, u3 = 0.0, v0 = 0.0, v1 = 0.0, v2 = 0.0, v3 = 0.0;
+SP_WIDE void sp_dot_both(size_t n, const double *x, const double *u, const double *v,
+                         double *with_u, double *with_v) {
+    double by_u[4] = {0.0, 0.0, 0.0, 0.0}, by_v[4] = {0.0, 0.0, 0.0, 0.0};
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
-        u0 += x[i] * u[i];
-        u1 += x[i + 1] * u[i + 1];
-        u2 += x[i + 2] * u[i + 2];
-        u3 += x[i + 3] * u[i + 3];
-        v0 += x[i] * v[i];
-        v1 += x[i + 1] * v[i + 1];
-        v2 += x[i + 2] * v[i + 2];
-        v3 += x[i + 3] * v[i + 3];
+        for (int k = 0; k < 4; k++) {
+            by_u[k] += x[i + k] * u[i + k];
+        }
+        for (int k = 0; k < 4; k++) {
+            by_v[k] += x[i + k] * v[i + k];
+        }
     }
     for (; i < n; i++) {
-        u0 += x[i] * u[i];
-        v0 += x[i] * v[i];
+        by_u[0] += x[i] * u[i];
+        by_v[0] += x[i] * v[i];
     }
-    *with_u = (u0 + u1) + (u2 + u3);
-    *with_v = (v0 + v1) + (v2 + v3);
+    *with_u = (by_u[0] + by_u[1]) + (by_u[2] + by_u[3]);
+    *with_v = (by_v[0] + by_v[1]) + (by_v[2] + by_v[3]);
 }
 
 void sp_unpack(int d, const double *packed, double *full) {
