@@ -262,127 +262,205 @@ static void put_no_patterns(SEXP out) {
     put_doubles(out, RED_B, 0);
 }
 
-SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights, SEXP tolerance,
-                SEXP crossed) {
-    int is_crossed = arg_flag(crossed, "crossed");
-    if (Rf_xlength(y) < 1 || Rf_xlength(y) > INT_MAX) {
-        Rf_error("internal error: `y` must have 1 to 2^31 - 1 elements");
-    }
-    int n = (int)Rf_xlength(y), n_levels = Rf_length(arg_list(groups, "groups"));
-    if (n_levels < 1 || n_levels > SP_MAX_LEVELS) {
+/* The rows and groups that were given. */
+typedef struct {
+    sp_rows rows;
+    int n_levels, crossed, largest; /* largest: rows of the largest unit */
+    const int *level_size;
+    double sum_log_weights;
+} reduce_input;
+
+/* X in an orthonormal basis: what sp_rank_fixed() answers. */
+typedef struct {
+    sp_fixed fixed;
+    int *kept;
+    double *Rx, *coef, *alias;
+} fixed_basis;
+
+/* Codes of every level; where levels nest, those below the outermost are seen to occur when their
+ * parents are looked for. */
+static void read_levels(SEXP groups, SEXP n_units, int n, reduce_input *in) {
+    in->n_levels = Rf_length(arg_list(groups, "groups"));
+    if (in->n_levels < 1 || in->n_levels > SP_MAX_LEVELS) {
         Rf_error("internal error: `groups` must have 1 to %d levels", (int)SP_MAX_LEVELS);
     }
-    const int *level_size = arg_ints(n_units, (size_t)n_levels, 1, n, "n_units");
-    for (int l = 0; l < n_levels; l++) {
-        arg_ints(VECTOR_ELT(groups, l), (size_t)n, 1, level_size[l], "groups");
+    in->level_size = arg_ints(n_units, (size_t)in->n_levels, 1, n, "n_units");
+    for (int l = 0; l < in->n_levels; l++) {
+        arg_ints(VECTOR_ELT(groups, l), (size_t)n, 1, in->level_size[l], "groups");
     }
-    for (int l = is_crossed ? 0 : n_levels - 1; l < n_levels; l++) {
-        check_all_occur(n, INTEGER(VECTOR_ELT(groups, l)), level_size[l]);
+    for (int l = in->crossed ? 0 : in->n_levels - 1; l < in->n_levels; l++) {
+        check_all_occur(n, INTEGER(VECTOR_ELT(groups, l)), in->level_size[l]);
     }
-    const double rank_tolerance = arg_double(tolerance, "tolerance");
-    sp_rows rows;
-    rows.n = n;
-    rows.n_units = level_size[0];
-    rows.X = arg_columns(X, n, &rows.p, "X");
-    rows.Z = arg_columns(Z, n, &rows.q, "Z");
-    rows.y.values = arg_doubles(y, (size_t)n, "y");
-    rows.y.step = 1;
-    rows.weights = Rf_isNull(weights) ? NULL : arg_doubles(weights, (size_t)n, "weights");
-    rows.unit = INTEGER(VECTOR_ELT(groups, 0));
-    double sum_log_weights = 0.0;
-    for (int i = 0; rows.weights && i < n; i++) {
-        sum_log_weights += log(rows.weights[i]);
+}
+
+static void read_rows(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP weights, reduce_input *in) {
+    sp_rows *rows = &in->rows;
+    int n = (int)Rf_xlength(y);
+    rows->n = n;
+    rows->n_units = in->level_size[0];
+    rows->X = arg_columns(X, n, &rows->p, "X");
+    rows->Z = arg_columns(Z, n, &rows->q, "Z");
+    rows->y.values = arg_doubles(y, (size_t)n, "y");
+    rows->y.step = 1;
+    rows->weights = Rf_isNull(weights) ? NULL : arg_doubles(weights, (size_t)n, "weights");
+    rows->unit = INTEGER(VECTOR_ELT(groups, 0));
+    in->sum_log_weights = 0.0;
+    for (int i = 0; rows->weights && i < n; i++) {
+        in->sum_log_weights += log(rows->weights[i]);
     }
-    if (rows.q < 1 || rows.q > ARG_MAX_COLUMNS || rows.p > ARG_MAX_COLUMNS) {
+    if (rows->q < 1 || rows->q > ARG_MAX_COLUMNS || rows->p > ARG_MAX_COLUMNS) {
         Rf_error("internal error: number of columns of the design");
     }
-    if (!R_FINITE(sum_log_weights)) {
+    if (!R_FINITE(in->sum_log_weights)) {
         Rf_error("internal error: `weights` must be positive and finite");
     }
-    int q = rows.q, p_all = rows.p, d_all = p_all + 1, m = rows.n_units;
+    in->largest =
+        sp_largest_unit(n, rows->n_units, rows->unit, allocate_ints((size_t)rows->n_units));
+}
 
+/* An empty list with its names; the caller protects it. */
+static SEXP new_reduced(void) {
     SEXP out = PROTECT(Rf_allocVector(VECSXP, RED_LENGTH));
     SEXP names = PROTECT(Rf_allocVector(STRSXP, RED_LENGTH));
     for (int i = 0; i < RED_LENGTH; i++) {
         SET_STRING_ELT(names, i, Rf_mkChar(reduced_names[i]));
     }
     Rf_setAttrib(out, R_NamesSymbol, names);
-    SET_VECTOR_ELT(out, RED_N_NODES, Rf_duplicate(n_units));
-    SEXP parents = Rf_allocVector(VECSXP, is_crossed ? 0 : n_levels - 1);
+    UNPROTECT(2);
+    return out;
+}
+
+static void put_parents(SEXP out, SEXP groups, const reduce_input *in) {
+    SEXP parents = Rf_allocVector(VECSXP, in->crossed ? 0 : in->n_levels - 1);
     SET_VECTOR_ELT(out, RED_PARENTS, parents);
     for (int l = 0; l < (int)Rf_xlength(parents); l++) {
-        SEXP parent = Rf_allocVector(INTSXP, level_size[l]);
+        SEXP parent = Rf_allocVector(INTSXP, in->level_size[l]);
         SET_VECTOR_ELT(parents, l, parent);
-        find_parents(n, INTEGER(VECTOR_ELT(groups, l)), INTEGER(VECTOR_ELT(groups, l + 1)),
-                     level_size[l], INTEGER(parent));
+        find_parents(in->rows.n, INTEGER(VECTOR_ELT(groups, l)), INTEGER(VECTOR_ELT(groups, l + 1)),
+                     in->level_size[l], INTEGER(parent));
     }
+}
 
-    int largest = sp_largest_unit(n, m, rows.unit, allocate_ints((size_t)m));
-    double *a = REAL(put_doubles(out, RED_A, (size_t)m * q * d_all));
-    double *Rfree = allocate((size_t)d_all * d_all), *Rfull = allocate((size_t)d_all * d_all);
-    double *R = REAL(put_doubles(out, RED_R, (size_t)m * q * q));
-    sp_status status =
-        sp_reduce_rows(&rows, R, a, Rfree, Rfull, allocate(sp_reduce_work_size(p_all, q, largest)),
-                       allocate_ints(sp_reduce_iwork_size(n, m, largest)), check_interrupt, NULL);
-    if (status == SP_NOT_FINITE) {
-        UNPROTECT(2);
-        return R_NilValue;
-    }
-    stop_on(status);
+/* Every unit's R and rotated rows; triangular factors of the free rows and of all rows. */
+static sp_status put_units(SEXP out, const reduce_input *in, double *Rfree, double *Rfull) {
+    const sp_rows *rows = &in->rows;
+    size_t units = (size_t)rows->n_units * rows->q;
+    double *a = REAL(put_doubles(out, RED_A, units * (rows->p + 1)));
+    double *R = REAL(put_doubles(out, RED_R, units * rows->q));
+    return sp_reduce_rows(rows, R, a, Rfree, Rfull,
+                          allocate(sp_reduce_work_size(rows->p, rows->q, in->largest)),
+                          allocate_ints(sp_reduce_iwork_size(rows->n, rows->n_units, in->largest)),
+                          check_interrupt, NULL);
+}
 
-    int *kept = allocate_ints((size_t)p_all);
-    double *Rx = allocate((size_t)p_all * p_all), *coef = allocate((size_t)p_all);
-    double *alias = allocate((size_t)p_all * p_all);
-    sp_fixed fixed;
-    sp_rank_fixed(n, p_all, rank_tolerance, Rfull, kept, Rx, coef, alias, &fixed);
-    int p = fixed.rank, d = p + 1, n_aliased = p_all - p;
-    stop_on(
-        sp_orthonormalise((size_t)m * q, p_all, &fixed, kept, Rx, coef, a, check_interrupt, NULL));
-    if (n_aliased > 0) {
-        SET_VECTOR_ELT(out, RED_A, Rf_xlengthgets(VECTOR_ELT(out, RED_A), (R_xlen_t)m * q * d));
+static fixed_basis find_basis(int n, int p, double tolerance, double *Rfull) {
+    size_t pp = (size_t)p * p;
+    fixed_basis basis;
+    basis.kept = allocate_ints((size_t)p);
+    basis.Rx = allocate(pp);
+    basis.coef = allocate((size_t)p);
+    basis.alias = allocate(pp);
+    sp_rank_fixed(n, p, tolerance, Rfull, basis.kept, basis.Rx, basis.coef, basis.alias,
+                  &basis.fixed);
+    return basis;
+}
+
+/* `n_rows` rows [X y] of element `at`, in the basis and as much shorter. */
+static void orthonormalise(SEXP out, int at, size_t n_rows, int p, const fixed_basis *basis) {
+    double *rows = REAL(VECTOR_ELT(out, at));
+    stop_on(sp_orthonormalise(n_rows, p, &basis->fixed, basis->kept, basis->Rx, basis->coef, rows,
+                              check_interrupt, NULL));
+    if (basis->fixed.rank < p) {
+        SEXP shorter =
+            Rf_xlengthgets(VECTOR_ELT(out, at), (R_xlen_t)(n_rows * (basis->fixed.rank + 1)));
+        SET_VECTOR_ELT(out, at, shorter);
     }
-    double *free_rows = REAL(put_doubles(out, RED_FREE_ROWS, (size_t)d_all * d_all));
-    for (int i = 0; i < d_all; i++) {
-        for (int j = 0; j < d_all; j++) {
-            free_rows[(size_t)d_all * i + j] = i <= j ? Rfree[i + (size_t)d_all * j] : 0.0;
+}
+
+/* The factor of the free rows, row by row. */
+static void put_free_rows(SEXP out, int p, const double *Rfree) {
+    int d = p + 1;
+    double *rows = REAL(put_doubles(out, RED_FREE_ROWS, (size_t)d * d));
+    for (int i = 0; i < d; i++) {
+        for (int j = 0; j < d; j++) {
+            rows[(size_t)d * i + j] = i <= j ? Rfree[i + (size_t)d * j] : 0.0;
         }
     }
-    stop_on(sp_orthonormalise((size_t)d_all, p_all, &fixed, kept, Rx, coef, free_rows,
-                              check_interrupt, NULL));
-    SET_VECTOR_ELT(out, RED_FREE_ROWS, Rf_xlengthgets(VECTOR_ELT(out, RED_FREE_ROWS), d_all * d));
-    put_free_products(out, d);
-    SET_VECTOR_ELT(out, RED_REBASED, Rf_ScalarLogical(0));
+}
 
-    SET_VECTOR_ELT(out, RED_N, Rf_ScalarInteger(n));
-    SET_VECTOR_ELT(out, RED_N_X, Rf_ScalarInteger(p_all));
-    SET_VECTOR_ELT(out, RED_P, Rf_ScalarInteger(p));
-    SET_VECTOR_ELT(out, RED_Q, Rf_ScalarInteger(q));
-    SET_VECTOR_ELT(out, RED_Y_SCALE, Rf_ScalarReal(fixed.y_scale));
-    SET_VECTOR_ELT(out, RED_RSS, Rf_ScalarReal(fixed.rss));
-    SET_VECTOR_ELT(out, RED_SUM_LOG_WEIGHTS, Rf_ScalarReal(sum_log_weights));
+/* What is known of X: the columns kept and left out, and the way back to their scale. */
+static void put_basis(SEXP out, int p_all, const fixed_basis *basis) {
+    int p = basis->fixed.rank, n_aliased = p_all - p;
+    const int *kept = basis->kept;
     int *kept_out = INTEGER(put_ints(out, RED_KEPT, (size_t)p));
     for (int i = 0; i < p; i++) {
         kept_out[i] = kept[i] + 1;
     }
-    memcpy(REAL(put_doubles(out, RED_COEF, (size_t)p)), coef, (size_t)p * sizeof(double));
+    memcpy(REAL(put_doubles(out, RED_COEF, (size_t)p)), basis->coef, (size_t)p * sizeof(double));
     put_matrix(out, RED_RX, p, p);
-    memcpy(REAL(VECTOR_ELT(out, RED_RX)), Rx, (size_t)p * p * sizeof(double));
+    memcpy(REAL(VECTOR_ELT(out, RED_RX)), basis->Rx, (size_t)p * p * sizeof(double));
     int *aliased = INTEGER(put_ints(out, RED_ALIASED, (size_t)n_aliased));
     put_matrix(out, RED_ALIAS_COEF, p, n_aliased);
+    double *alias = REAL(VECTOR_ELT(out, RED_ALIAS_COEF));
     for (int j = 0; j < n_aliased; j++) {
         aliased[j] = kept[p_all - 1 - j] + 1;
-        memcpy(REAL(VECTOR_ELT(out, RED_ALIAS_COEF)) + (size_t)p * j, alias + (size_t)p_all * j,
-               (size_t)p * sizeof(double));
+        memcpy(alias + (size_t)p * j, basis->alias + (size_t)p_all * j, (size_t)p * sizeof(double));
     }
-    if (is_crossed) {
-        put_crossed(out, &rows, groups, level_size, largest, &fixed, kept, Rx, coef);
+}
+
+static void put_sizes(SEXP out, const reduce_input *in, const sp_fixed *fixed) {
+    SET_VECTOR_ELT(out, RED_REBASED, Rf_ScalarLogical(0));
+    SET_VECTOR_ELT(out, RED_N, Rf_ScalarInteger(in->rows.n));
+    SET_VECTOR_ELT(out, RED_N_X, Rf_ScalarInteger(in->rows.p));
+    SET_VECTOR_ELT(out, RED_P, Rf_ScalarInteger(fixed->rank));
+    SET_VECTOR_ELT(out, RED_Q, Rf_ScalarInteger(in->rows.q));
+    SET_VECTOR_ELT(out, RED_Y_SCALE, Rf_ScalarReal(fixed->y_scale));
+    SET_VECTOR_ELT(out, RED_RSS, Rf_ScalarReal(fixed->rss));
+    SET_VECTOR_ELT(out, RED_SUM_LOG_WEIGHTS, Rf_ScalarReal(in->sum_log_weights));
+}
+
+SEXP lmm_reduce(SEXP X, SEXP y, SEXP Z, SEXP groups, SEXP n_units, SEXP weights, SEXP tolerance,
+                SEXP crossed) {
+    reduce_input in;
+    in.crossed = arg_flag(crossed, "crossed");
+    if (Rf_xlength(y) < 1 || Rf_xlength(y) > INT_MAX) {
+        Rf_error("internal error: `y` must have 1 to 2^31 - 1 elements");
+    }
+    read_levels(groups, n_units, (int)Rf_xlength(y), &in);
+    const double rank_tolerance = arg_double(tolerance, "tolerance");
+    read_rows(X, y, Z, groups, weights, &in);
+    const int n = in.rows.n, m = in.rows.n_units, q = in.rows.q, p = in.rows.p;
+
+    SEXP out = PROTECT(new_reduced());
+    SET_VECTOR_ELT(out, RED_N_NODES, Rf_duplicate(n_units));
+    put_parents(out, groups, &in);
+    const size_t square = (size_t)(p + 1) * (p + 1);
+    double *Rfree = allocate(square), *Rfull = allocate(square);
+    sp_status status = put_units(out, &in, Rfree, Rfull);
+    if (status == SP_NOT_FINITE) {
+        UNPROTECT(1);
+        return R_NilValue;
+    }
+    stop_on(status);
+
+    const fixed_basis basis = find_basis(n, p, rank_tolerance, Rfull);
+    const int d = basis.fixed.rank + 1;
+    orthonormalise(out, RED_A, (size_t)m * q, p, &basis);
+    put_free_rows(out, p, Rfree);
+    orthonormalise(out, RED_FREE_ROWS, (size_t)p + 1, p, &basis);
+    put_free_products(out, d);
+    put_sizes(out, &in, &basis.fixed);
+    put_basis(out, p, &basis);
+    if (in.crossed) {
+        put_crossed(out, &in.rows, groups, in.level_size, in.largest, &basis.fixed, basis.kept,
+                    basis.Rx, basis.coef);
         put_no_patterns(out);
     } else {
-        put_patterns(out, m, n_levels, q, d);
+        put_patterns(out, m, in.n_levels, q, d);
     }
     put_z_factor(out, m, q);
     put_mean_squares(out, n, m, q, d);
-    UNPROTECT(2);
+    UNPROTECT(1);
     return out;
 }
 
