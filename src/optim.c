@@ -764,13 +764,14 @@ static void moment_weights(const search *o, double *weight) {
     }
 }
 
-enum { DISTANT_START = 2, COMMON_STARTS = 4 };
+/* The starts with one weight for all directions; two of them lie far from any boundary. */
+enum { DISTANT_START = 2, FARTHEST_START = 4, COMMON_STARTS = 5 };
 
 /* Start number `start`: 0 gives every direction the weight of its moments, 1 weight one, 2 ten, 3 a
- * thousand, and the others weight ten to one direction and a tenth to the rest, then a thousand and
- * one. */
+ * thousand, 4 a hundred thousand (where hardly a row is to spare), and the others weight ten to one
+ * direction and a tenth to the rest, then a thousand and one. */
 static void set_start(search *o, int start) {
-    const double weights[COMMON_STARTS] = {0.0, 1.0, 10.0, 1000.0};
+    const double weights[COMMON_STARTS] = {0.0, 1.0, 10.0, 1000.0, 1e5};
     double *U = o->U, *l = o->l, *moments = o->work;
     int direction = COMMON_STARTS, n_directions = (int)total_size(o->blocks);
     if (start == 0) {
@@ -1018,7 +1019,7 @@ static sp_status find_lowest(search *o, sp_start given, double *factors, sp_opti
     int at_boundary = 0;
     optima optima = ONE_OPTIMUM;
     for (int start = first; start < n_starts; start++) {
-        int is_distant = (start >= DISTANT_START && start < COMMON_STARTS) || start >= estimates;
+        int is_distant = (start >= DISTANT_START && start < FARTHEST_START) || start >= estimates;
         int needed = start == first || optima == MANY_OPTIMA || !isfinite(optimum->criterion) ||
                      (optima == TWO_OPTIMA && at_boundary && is_distant);
         if (!needed) {
