@@ -388,7 +388,7 @@ for (few in c(FALSE, TRUE)) {
   evaluations <- fitted$evaluations[fitted$few == few]
   cat(sprintf(
     "evaluations, %s (%d designs): median %.0f, 99%% %.0f, most %.0f\n",
-    if (few) "few units, several starts" else "one start", length(evaluations),
+    if (few) "12 units or fewer" else "more units", length(evaluations),
     stats::median(evaluations), stats::quantile(evaluations, 0.99), max(evaluations)
   ))
 }
