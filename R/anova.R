@@ -221,8 +221,7 @@ recoded_columns <- function(fit, basis) {
 containing_terms <- function(terms, frame) {
   factors <- attr(terms, "factors") > 0
   labels <- attr(terms, "term.labels")
-  # terms() puts `odd names` in backquotes, the frame does not.
-  in_frame <- vapply(as.list(attr(terms, "variables"))[-1L], code_of, character(1))
+  in_frame <- variable_names(terms)
   numeric <- vapply(in_frame, function(name) {
     is.numeric(frame[[name]]) && is.null(dim(frame[[name]]))
   }, logical(1))

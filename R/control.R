@@ -14,11 +14,11 @@
 #' @param zero_tolerance A direction of the random effects whose variance is
 #'   below this share of its scale is set to exactly zero when the criterion does
 #'   not rise.
-#' @param few_units With this many units or fewer at a level, or rows beyond those
-#'   that the units' own effects can fit, the restricted likelihood may have several
-#'   optima, so the optimiser starts from several points; so it does with few rows beside
-#'   the covariance parameters, and where units are of very different sizes. With 0 it
-#'   starts from one point only.
+#' @param few_units Where units are few the restricted likelihood may have several optima,
+#'   and the optimiser starts from several points: with this many units or fewer at a
+#'   level; with this many rows or fewer beyond those that the units' own effects can fit,
+#'   or with few such rows per covariance parameter; and where units are of very different
+#'   sizes. With 0 it starts from one point, always.
 #' @param largest_effect Limit of the random effects' standard deviations, in
 #'   residual standard deviations: beyond, double precision cannot tell the residuals
 #'   from nothing.

@@ -14,14 +14,16 @@ reduce_design <- function(design, control) {
   reduced
 }
 
-# Squares of variances are needed for inference: what cannot hold them is refused.
+# Inference needs squares of variances, which are fourth powers of effects: doubles hold those of
+# effects between this and its inverse.
+largest_number <- 1e70
+
 check_size <- function(reduced) {
-  diagonal <- c(
-    1, reduced$Rx[seq.int(1L, by = ncol(reduced$Rx) + 1L, length.out = reduced$p)],
-    reduced$z_factor[seq.int(1L, by = reduced$q + 1L, length.out = reduced$q)]
-  )
+  p <- reduced$p
+  q <- reduced$q
+  diagonal <- c(1, reduced$Rx[diagonal_places(p)], reduced$z_factor[diagonal_places(q)])
   effects <- reduced$y_scale * sqrt(reduced$n) / abs(diagonal[diagonal != 0])
-  if (min(effects) < 1e-70 || max(effects) > 1e70) {
+  if (min(effects) < 1 / largest_number || max(effects) > largest_number) {
     stop_size(paste0(
       "The residuals' standard deviation is about ", format(reduced$y_scale, digits = 1L),
       ", that of a unit's effects ", format(min(effects), digits = 1L), " to ",

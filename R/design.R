@@ -80,8 +80,7 @@ as_columns <- function(columns, n) {
 design_columns <- function(terms, frame, contrasts = NULL, check = TRUE) {
   factors <- attr(terms, "factors")
   used <- if (length(factors)) which(rowSums(factors) > 0)
-  # terms() puts `odd names` in backquotes, the frame does not.
-  in_frame <- vapply(as.list(attr(terms, "variables"))[-1L], code_of, character(1))[used]
+  in_frame <- variable_names(terms)[used]
   variables <- .subset(frame, in_frame)
   if (check) {
     check_levels(variables)
@@ -216,8 +215,7 @@ check_contrasts <- function(contrasts, frame) {
       paste0("an object of class ", class(contrasts)[1L], if (is.list(contrasts)) " without names")
     )
   }
-  terms <- attr(frame, "terms")
-  fixed <- vapply(as.list(attr(terms, "variables"))[-c(1L, 2L)], code_of, "")
+  fixed <- variable_names(attr(frame, "terms"))[-1L]
   is_factor <- vapply(names(contrasts), function(name) {
     name %in% fixed && !is.numeric(.subset2(frame, name))
   }, logical(1))

@@ -100,6 +100,12 @@ term_variables <- function(term) {
   c(as.list(attr(stats::terms(one_sided(term$lhs)), "variables"))[-1L], term$group)
 }
 
+# What terms() calls its variables, as the frame names its columns: terms() puts `odd names` in
+# backquotes. The response first, where there is one.
+variable_names <- function(terms) {
+  vapply(as.list(attr(terms, "variables"))[-1L], code_of, "")
+}
+
 one_sided <- function(expr, env = baseenv()) {
   structure(call("~", expr), class = "formula", .Environment = env)
 }
@@ -118,10 +124,14 @@ evaluate_variable <- function(expr, data, env, n, called = "data") {
   if (inherits(value, "haven_labelled")) {
     value <- as.vector(unclass(value))
   }
-  if (!is.atomic(value) || is.complex(value) || is.raw(value)) {
+  no_numbers <- is.complex(value) || is.raw(value)
+  if (!is.atomic(value) || no_numbers) {
     stop_samepage("variable", c(
       paste0("`", code_of(expr), "` must be a column of numbers, text or factor levels."),
-      x = paste0("Found an object of class ", class(value)[1L], ".")
+      # I() of complex numbers is of class AsIs.
+      x = paste0(
+        "Found an object of class ", if (no_numbers) typeof(value) else class(value)[1L], "."
+      )
     ))
   }
   if (NROW(value) != n) {
@@ -281,7 +291,7 @@ na_action_name <- function(na_action) {
   }
   stop_samepage("argument", c(
     "`na.action` must be one of na.omit, na.exclude and na.fail.",
-    x = paste0("Found an object of class ", class(na_action)[1L], ".")
+    x = paste0("Found: ", found_value(na_action), ".")
   ))
 }
 

@@ -118,7 +118,7 @@ icc_frame <- function(fit, at, call = rlang::caller_env(2)) {
   frame <- component(fit, "frame")
   predvars <- attr(frame, "predvars")
   used <- unique(unlist(lapply(component(fit, "random"), function(block) {
-    vapply(as.list(attr(block$terms, "variables"))[-1L], code_of, character(1))
+    variable_names(block$terms)
   })))
   needed <- unique(unlist(lapply(predvars[used], all.vars)))
   if (!is.list(at) || any(lengths(at) != 1L) || !setequal(names(at), needed)) {

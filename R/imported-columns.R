@@ -18,10 +18,8 @@ plain_columns <- function(data) {
   columns[changed] <- lapply(columns[changed], function(x) {
     if (inherits(x, "integer64")) from_integer64(x) else without_labels(x)
   })
-  structure(
-    columns[seq_along(columns)],
-    names = names(data), row.names = row_names_of(data), class = "data.frame"
-  )
+  # Plain: a tibble's attributes stay behind.
+  frame_of(columns[seq_along(columns)], row_names_of(data))
 }
 
 # Values declared missing are NA.

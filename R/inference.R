@@ -24,7 +24,7 @@ contrast_df <- function(fit, contrasts = NULL, covariance = parameter_covariance
   p <- nrow(vcov)
   k <- component(fit, "n_parameters")
   if (is.null(contrasts)) {
-    diagonal <- seq.int(1L, by = p + 1L, length.out = p)
+    diagonal <- diagonal_places(p)
     variance <- vcov[diagonal]
     gradient <- matrix(dvcov, p * p, k)[diagonal, , drop = FALSE]
   } else {
@@ -46,12 +46,17 @@ contrast_df <- function(fit, contrasts = NULL, covariance = parameter_covariance
   replace(df, is.na(df) | df < 0, NA_real_)
 }
 
+# Where the diagonal of an n x n matrix is among its elements; n may be 0.
+diagonal_places <- function(n) {
+  seq.int(1L, by = n + 1L, length.out = n)
+}
+
 # Estimate, Std. Error, df, t value, Pr(>|t|) of every coefficient kept.
 fixed_table <- function(fit) {
   beta <- component(fit, "beta")
   covariance <- parameter_covariance(fit)
   p <- length(beta)
-  error <- sqrt(test_vcov(fit, covariance)[seq.int(1L, by = p + 1L, length.out = p)])
+  error <- sqrt(test_vcov(fit, covariance)[diagonal_places(p)])
   df <- contrast_df(fit, covariance = covariance)
   t <- beta / error
   matrix(

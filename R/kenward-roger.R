@@ -47,7 +47,7 @@ kenward_roger_scaling <- function(fit, contrasts, covariance) {
     as.vector(half %*% dvcov[, , r] %*% t(half))
   }, numeric(q^2))
   dim(h) <- c(q^2, k)
-  traces <- colSums(h[seq.int(1L, q^2, q + 1L), , drop = FALSE])
+  traces <- colSums(h[diagonal_places(q), , drop = FALSE])
   a1 <- drop(traces %*% covariance %*% traces)
   a2 <- sum(crossprod(h) * covariance)
   if (q == 1L) {

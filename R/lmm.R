@@ -108,6 +108,8 @@ lmm <- function(formula, data, method = c("REML", "ML"),
 
   reduced <- reduce_design(design, control)
   check_rank(reduced, design)
+  check_left_over(reduced, design$y)
+  check_size(reduced)
   core <- fit_reduced(reduced, design$blocks, reml = method == "REML", control)
 
   design <- describe_aliased(design, reduced)
@@ -194,20 +196,23 @@ check_rank <- function(reduced, design) {
       )
     ))
   }
-  largest <- max(abs(min(design$y)), abs(max(design$y)))
+}
+
+# Whether the fixed effects leave anything of the outcome.
+check_left_over <- function(reduced, y) {
+  largest <- max(abs(min(y)), abs(max(y)))
   # Squares of smaller numbers are nothing.
-  if (largest < 1e-140) {
+  if (largest < 1 / largest_number^2) {
     stop_size(paste0("The outcome lies within ", format(largest, digits = 1L), " of 0."))
   }
   # What is left then is the rounding of the outcome's own digits.
-  if (sqrt(reduced$rss / n) < 1e-15 * largest) {
+  if (sqrt(reduced$rss / length(y)) < 1e-15 * largest) {
     stop_samepage("exact_fit", c(
       "The outcome must vary about what the fixed effects say of it.",
       x = "They give it exactly, to the last digit.",
       i = "Is one of them the outcome itself, or computed from it?"
     ))
   }
-  check_size(reduced)
 }
 
 #' Name the columns left out and say of which columns each is a combination

@@ -235,8 +235,7 @@ model.frame.samepage_lmm <- function(formula, fixed.only = FALSE, ...) {
   if (!check_flag(fixed.only, "fixed.only")) {
     return(frame)
   }
-  fixed <- vapply(as.list(attr(attr(frame, "terms"), "variables"))[-1L], code_of, "")
-  frame[c(fixed, intersect("(weights)", names(frame)))]
+  frame[c(variable_names(attr(frame, "terms")), intersect("(weights)", names(frame)))]
 }
 
 #' @rdname samepage_lmm-parts

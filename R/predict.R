@@ -137,8 +137,8 @@ used_blocks <- function(used) {
 term_column_names <- function(fit, lhs) {
   frame <- component(fit, "frame")
   terms <- stats::terms(one_sided(lhs))
-  variables <- vapply(as.list(attr(terms, "variables"))[-1L], code_of, "")
-  if (all(variables %in% names(frame))) frame_columns(terms, frame, NULL)$names else NA_character_
+  known <- all(variable_names(terms) %in% names(frame))
+  if (known) frame_columns(terms, frame, NULL)$names else NA_character_
 }
 
 stop_re_form <- function(blocks, found) {
@@ -164,12 +164,11 @@ new_frame <- function(fit, newdata, used, na_action) {
   terms <- attr(frame, "terms")
   random <- component(fit, "random")[used_blocks(used)]
   groupings <- component(fit, "groupings")
-  fixed <- vapply(as.list(attr(terms, "variables"))[-c(1L, 2L)], code_of, "")
-  random_variables <- unlist(lapply(random, function(block) {
-    vapply(as.list(attr(block$terms, "variables"))[-1L], code_of, "")
-  }))
   # Those that make columns; a grouping may be one of them.
-  of_columns <- unique(c(fixed, random_variables))
+  of_columns <- unique(c(
+    variable_names(terms)[-1L],
+    unlist(lapply(random, function(block) variable_names(block$terms)))
+  ))
   parts <- unlist(lapply(random, function(block) groupings[[block$grouping]]$parts))
   needed <- unique(c(of_columns, parts))
   predvars <- attr(frame, "predvars")[needed]
@@ -181,7 +180,7 @@ new_frame <- function(fit, newdata, used, na_action) {
   for (name in of_columns) {
     new[[name]] <- like_fitted(new[[name]], frame[[name]], name)
   }
-  new <- structure(new, row.names = row_names_of(newdata), class = "data.frame")
+  new <- frame_of(new, row_names_of(newdata))
   if (identical(na_action, stats::na.pass) || identical(na_action, "na.pass")) {
     new
   } else {
@@ -325,8 +324,8 @@ frame_offset <- function(fit, frame) {
   if (is.null(places)) {
     return(NULL)
   }
-  names <- vapply(as.list(attr(terms, "variables"))[-1L][places], code_of, "")
-  Reduce(`+`, lapply(names, function(name) as.vector(frame[[name]])))
+  offsets <- variable_names(terms)[places]
+  Reduce(`+`, lapply(offsets, function(name) as.vector(frame[[name]])))
 }
 
 #' Standard errors of predicted means

@@ -233,7 +233,7 @@ check_new_response <- function(fit, y) {
     ))
   }
   largest <- max(-low, high)
-  if (largest > 1e70 || (largest < 1e-70 && low < high)) {
+  if (largest > largest_number || (largest < 1 / largest_number && low < high)) {
     stop_size(paste0("The largest number of `newresp` is ", format(largest, digits = 1L), "."))
   }
   if (low == high) {

@@ -81,11 +81,17 @@ typedef struct {
     int level;
 } evaluation;
 
-static sp_status results(void *what, sp_check check, void *check_data) {
-    evaluation *e = what;
+/* The data, with somebody to ask. */
+static sp_reduced asked_of(const evaluation *e, sp_check check, void *check_data) {
     sp_reduced data = e->c.data;
     data.check = check;
     data.check_data = check_data;
+    return data;
+}
+
+static sp_status results(void *what, sp_check check, void *check_data) {
+    evaluation *e = what;
+    sp_reduced data = asked_of(e, check, check_data);
     double *memory = dense_new(sp_results_work_size(&data, &e->c.model));
     int owned = e->c.n_owned;
     sp_results out = reduced_results(&e->c);
@@ -100,9 +106,7 @@ static sp_status results(void *what, sp_check check, void *check_data) {
 
 static sp_status predictions(void *what, sp_check check, void *check_data) {
     evaluation *e = what;
-    sp_reduced data = e->c.data;
-    data.check = check;
-    data.check_data = check_data;
+    sp_reduced data = asked_of(e, check, check_data);
     double *memory = dense_new(sp_results_work_size(&data, &e->c.model));
     double *mean = dense_new(2 * (size_t)data.n_units),
            *variance = dense_new(4 * (size_t)data.n_units);
@@ -116,9 +120,7 @@ static sp_status predictions(void *what, sp_check check, void *check_data) {
 
 static sp_status adjustment(void *what, sp_check check, void *check_data) {
     evaluation *e = what;
-    sp_reduced data = e->c.data;
-    data.check = check;
-    data.check_data = check_data;
+    sp_reduced data = asked_of(e, check, check_data);
     size_t k = (size_t)e->c.model.n_par + 1, p = (size_t)data.p;
     double *memory = dense_new(sp_adjustment_work_size(&data, &e->c.model));
     double *W = dense_new(k * k), *answer = dense_new(p * p);

@@ -27,6 +27,12 @@ static inline sp_asking sp_ask(sp_check check, void *check_data) {
     return asking;
 }
 
+/* Asks only after so much work: an evaluation of small data is over before. */
+static inline sp_asking sp_ask_later(sp_check check, void *check_data) {
+    sp_asking asking = {check, check_data, 0.0};
+    return asking;
+}
+
 /* Nonzero when the caller, asked because enough work was done, wants to stop. */
 static inline int sp_must_stop(sp_asking *asking, double work) {
     asking->done += work;

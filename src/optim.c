@@ -918,66 +918,60 @@ static void set_given(search *o, sp_start start, const double *factors) {
     }
 }
 
-/* Units with one factor R of Z, looked at together: an item, or on the general path each unit. */
+/* Groups of a level with one factor R of Z, looked at together. */
 typedef struct {
     const double *R;
     double count;
 } alike;
 
-static int n_kinds(const sp_reduced *data) {
-    return data->crossed ? data->n_units : data->n_items;
+/* Units are alike within an item; on the general path, and at higher levels, each group is a kind
+ * of its own. */
+static int n_kinds(const sp_reduced *data, int level) {
+    return level == 0 && !data->crossed ? data->n_items : data->n_nodes[level];
 }
 
-static alike units_of_kind(const sp_reduced *data, int kind) {
-    size_t unit = (size_t)(data->crossed ? kind : data->item_unit[kind]);
-    alike units = {data->R + (size_t)data->q * data->q * unit,
-                   data->crossed ? 1.0 : data->item_count[kind]};
-    return units;
+/* Above the units at the point of the last evaluate(), and on nested levels only. */
+static alike groups_of_kind(const search *o, int level, int kind) {
+    const sp_reduced *data = o->data;
+    size_t qq = (size_t)data->q * data->q;
+    alike groups = {data->R + qq * (size_t)kind, 1.0};
+    if (level > 0) {
+        groups.R = o->reml_work.Rn + qq * (o->reml_work.offset[level] + (size_t)kind);
+    } else if (!data->crossed) {
+        groups.R = data->R + qq * (size_t)data->item_unit[kind];
+        groups.count = data->item_count[kind];
+    }
+    return groups;
 }
 
 /* Rows beyond those that the units' own effects can fit. */
-static double spare_rows(const sp_reduced *data) {
-    double spare = data->n;
-    for (int g = 0; g < n_kinds(data); g++) {
-        alike units = units_of_kind(data, g);
-        for (int j = 0; j < data->q; j++) {
-            spare -= units.R[j + (size_t)data->q * j] > 0.0 ? units.count : 0.0;
+static double spare_rows(const search *o) {
+    double spare = o->data->n;
+    int q = o->data->q;
+    for (int g = 0; g < n_kinds(o->data, 0); g++) {
+        alike units = groups_of_kind(o, 0, g);
+        for (int j = 0; j < q; j++) {
+            spare -= units.R[j + (size_t)q * j] > 0.0 ? units.count : 0.0;
         }
     }
     return spare;
-}
-
-/* How well the effects of one column of Z are known: of the group of which most is known, and of
- * all groups together. */
-typedef struct {
-    double largest, total;
-} knowledge;
-
-static void add_knowledge(int q, const double *R, int column, double count, knowledge *known) {
-    const double *x = R + (size_t)q * column;
-    double square = sp_dot((size_t)q, x, x);
-    known->largest = fmax(known->largest, square);
-    known->total += count * square;
 }
 
 /* Whether some group's effect is known much better than the average group's. */
 static int has_giants(const search *o) {
     const double giant = 5.0;
     const sp_reduced *data = o->data;
-    size_t qq = (size_t)data->q * data->q;
-    for (int j = 0; j < data->q; j++) {
-        for (int l = 0; l < (data->crossed ? 1 : data->n_levels); l++) {
-            knowledge known = {0.0, 0.0};
-            for (int g = 0; g < (l == 0 ? n_kinds(data) : data->n_nodes[l]); g++) {
-                alike one = {NULL, 1.0};
-                if (l == 0) {
-                    one = units_of_kind(data, g);
-                } else {
-                    one.R = o->reml_work.Rn + qq * (o->reml_work.offset[l] + (size_t)g);
-                }
-                add_knowledge(data->q, one.R, j, one.count, &known);
+    size_t q = (size_t)data->q;
+    for (int l = 0; l < (data->crossed ? 1 : data->n_levels); l++) {
+        for (size_t j = 0; j < q; j++) {
+            double largest = 0.0, total = 0.0;
+            for (int g = 0; g < n_kinds(data, l); g++) {
+                alike groups = groups_of_kind(o, l, g);
+                double square = sp_dot(q, groups.R + q * j, groups.R + q * j);
+                largest = fmax(largest, square);
+                total += groups.count * square;
             }
-            if (known.largest * data->n_nodes[l] > giant * known.total) {
+            if (largest * data->n_nodes[l] > giant * total) {
                 return 1;
             }
         }
@@ -1002,7 +996,7 @@ static optima expected_optima(const search *o) {
     if (few == 0) {
         return ONE_OPTIMUM; /* the caller wants one start only */
     }
-    double spare = spare_rows(data);
+    double spare = spare_rows(o);
     if (fewest <= few || spare <= few || spare <= many * k || has_giants(o)) {
         return MANY_OPTIMA;
     }

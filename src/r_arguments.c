@@ -1,6 +1,10 @@
 #include "r_arguments.h"
 #include <limits.h>
 
+int *allocate_ints(size_t n) {
+    return (int *)R_alloc(n > 0 ? n : 1, sizeof(int));
+}
+
 int check_interrupt(void *unused) {
     (void)unused;
     R_CheckUserInterrupt();

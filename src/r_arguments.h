@@ -41,6 +41,9 @@ int arg_flag(SEXP x, const char *what);
 /* The same list; anything else is an error. */
 SEXP arg_list(SEXP x, const char *what);
 
+/* Ints of a call's own memory, one at least. */
+int *allocate_ints(size_t n);
+
 /* The core's question whether to stop: R jumps out of it when the user has interrupted. */
 int check_interrupt(void *unused);
 

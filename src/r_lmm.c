@@ -50,10 +50,6 @@ static double *allocate(size_t n) {
     return (double *)R_alloc(n > 0 ? n : 1, sizeof(double));
 }
 
-static int *allocate_ints(size_t n) {
-    return (int *)R_alloc(n > 0 ? n : 1, sizeof(int));
-}
-
 static void stop_on(sp_status status) {
     switch (status) {
     case SP_OK:

@@ -32,10 +32,6 @@ static reduced_sizes read_sizes(SEXP reduced) {
     return size;
 }
 
-static int *allocate_ints(size_t n) {
-    return (int *)R_alloc(n > 0 ? n : 1, sizeof(int));
-}
-
 /* The item and, with outer levels, the cell of every unit, found as when the rows were reduced. */
 static void find_members(SEXP reduced, int q, int n_units, int *unit_item, SEXP unit_cell) {
     const double *R = arg_doubles(VECTOR_ELT(reduced, RED_R), (size_t)n_units * q * q, "R");

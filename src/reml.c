@@ -538,7 +538,7 @@ sp_status sp_reml_value(const sp_reduced *data, const sp_model *model, const sp_
     for (size_t i = 0; i < packed; i++) {
         work->cv[i] = data->Cfree[i] / point->s;
     }
-    sp_asking asking = {data->check, data->check_data, 0.0};
+    sp_asking asking = sp_ask_later(data->check, data->check_data);
     sp_status status = add_items(data, model, point, work, value, &asking);
     if (status != SP_OK) {
         return status;
@@ -1483,7 +1483,7 @@ sp_status sp_reml_derivatives(const sp_reduced *data, const sp_model *model, con
     fixed_covariance(p, d, work->root_rows, work->Phi);
     trace_weights(p, d, value->root, work->Phi, work->weight_tau, work->weight_rho);
 
-    sp_asking asking = {data->check, data->check_data, 0.0};
+    sp_asking asking = sp_ask_later(data->check, data->check_data);
     sp_status status =
         add_items_derivatives(data, model, point, k, work, out->trace, P_single, &asking);
     if (status == SP_OK && data->n_levels > 1) {
@@ -1548,7 +1548,7 @@ sp_status sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_
     set_root_rows(d, value->root, work->root_rows);
     descend(data, model, point, work);
     sp_multiply(q, ql, ql, F, G, FG);
-    sp_asking asking = {data->check, data->check_data, 0.0};
+    sp_asking asking = sp_ask_later(data->check, data->check_data);
     for (int t = 0; t < data->n_nodes[level]; t++) {
         if (sp_must_stop(&asking, value_work(data))) {
             return SP_INTERRUPTED;
