@@ -3,16 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Kernels on whole rows exist twice where compiler and system can choose between two when the
- * library is loaded: once for wider registers. Each sum is made of the same terms in the same order
- * (which is why loops are unrolled by four), so that results are the same to the last bit. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__)
-#define SP_WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define SP_WIDE
-#endif
-
-int sp_cholesky(int n, double *A) {
+SP_WIDE int sp_cholesky(int n, double *A) {
     for (int j = 0; j < n; j++) {
         double *col = A + (size_t)n * j;
         for (int k = 0; k < j; k++) {
@@ -31,7 +22,7 @@ int sp_cholesky(int n, double *A) {
     return 0;
 }
 
-void sp_invert_lower(int n, double *L) {
+SP_WIDE void sp_invert_lower(int n, double *L) {
     for (int j = 0; j < n; j++) {
         /* Forward substitution on a column of the identity; later columns are still L's. */
         double *x = L + (size_t)n * j;
@@ -280,8 +271,8 @@ SP_WIDE void sp_add_columns(size_t n, size_t m, const double *A, const double *r
 
 /* Two rows x and y (n) times four columns, two columns or one of M by its rows. Sums in variables
  * of their own stay in registers. */
-SP_WIDE static void two_by_four(int n, const double *x, const double *y, const double *M, int step,
-                                double *out_x, double *out_y) {
+static inline void two_by_four(int n, const double *x, const double *y, const double *M, int step,
+                               double *out_x, double *out_y) {
     double x0 = 0.0, x1 = 0.0, x2 = 0.0, x3 = 0.0, y0 = 0.0, y1 = 0.0, y2 = 0.0, y3 = 0.0;
     for (int i = 0; i < n; i++, M += step) {
         x0 += x[i] * M[0];
@@ -303,23 +294,9 @@ SP_WIDE static void two_by_four(int n, const double *x, const double *y, const d
     out_y[3] = y3;
 }
 
-static void two_by_two(int n, const double *x, const double *y, const double *M, int step,
-                       double *out_x, double *out_y) {
-    double x0 = 0.0, x1 = 0.0, y0 = 0.0, y1 = 0.0;
-    for (int i = 0; i < n; i++, M += step) {
-        x0 += x[i] * M[0];
-        x1 += x[i] * M[1];
-        y0 += y[i] * M[0];
-        y1 += y[i] * M[1];
-    }
-    out_x[0] = x0;
-    out_x[1] = x1;
-    out_y[0] = y0;
-    out_y[1] = y1;
-}
-
-static void two_by_one(int n, const double *x, const double *y, const double *M, int step,
-                       double *out_x, double *out_y) {
+/* The same with one column. */
+static inline void two_by_one(int n, const double *x, const double *y, const double *M, int step,
+                              double *out_x, double *out_y) {
     double x0 = 0.0, y0 = 0.0;
     for (int i = 0; i < n; i++, M += step) {
         x0 += x[i] * M[0];
@@ -329,26 +306,23 @@ static void two_by_one(int n, const double *x, const double *y, const double *M,
     out_y[0] = y0;
 }
 
-void sp_rows_times(int m, int n, int r, const double *in, int in_step, const double *M, int M_step,
-                   int first, double *restrict out) {
+SP_WIDE void sp_rows_times(int m, int n, int r, const double *in, int in_step, const double *M,
+                           int M_step, int first, double *restrict out) {
+    const int width = r < 4 ? 1 : 4;
     for (int i = 0; i < m; i += 2) {
         /* The last of an odd number of rows stands for two. */
         int other = i + 1 < m;
         const double *x = in + (size_t)in_step * i, *y = x + (other ? in_step : 0);
         double *out_x = out + (size_t)r * i, *out_y = out_x + (other ? r : 0);
-        int c = 0;
-        for (; c + 4 <= r; c += 4) {
-            int used = first + c + 4 < n ? first + c + 4 : n;
-            two_by_four(used, x, y, M + c, M_step, out_x + c, out_y + c);
-        }
-        if (c + 2 <= r) {
-            int used = first + c + 2 < n ? first + c + 2 : n;
-            two_by_two(used, x, y, M + c, M_step, out_x + c, out_y + c);
-            c += 2;
-        }
-        if (c < r) {
-            int used = first + c + 1 < n ? first + c + 1 : n;
-            two_by_one(used, x, y, M + c, M_step, out_x + c, out_y + c);
+        for (int c = 0; c < r; c += width) {
+            /* The last columns, when they are fewer than four, with some of those before again. */
+            int from = c + width <= r ? c : r - width;
+            int used = first + from + width < n ? first + from + width : n;
+            if (width == 4) {
+                two_by_four(used, x, y, M + from, M_step, out_x + from, out_y + from);
+            } else {
+                two_by_one(used, x, y, M + from, M_step, out_x + from, out_y + from);
+            }
         }
     }
 }

@@ -7,6 +7,15 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Kernels on whole rows exist twice where compiler and system can choose between two when the
+ * library is loaded: once for wider registers. Each sum is made of the same terms in the same order
+ * (which is why loops are unrolled by four), so that results are the same to the last bit. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__)
+#define SP_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define SP_WIDE
+#endif
+
 /* Number of elements of a packed d x d matrix. */
 static inline size_t sp_packed_size(int d) {
     return (size_t)d * (size_t)(d + 1) / 2;

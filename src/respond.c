@@ -51,8 +51,8 @@ static void free_products(const sp_replay *design, const double *rotated, double
 }
 
 /* One round of projecting y off X; coef gains what was found. step, beta: p each. */
-static void project(const sp_replay *design, const double *a, double *rotated, double *coef,
-                    double *step, double *beta) {
+SP_WIDE static void project(const sp_replay *design, const double *a, double *rotated, double *coef,
+                            double *step, double *beta) {
     int p = design->p, q = design->q, d = design->d;
     free_products(design, rotated, step);
     for (int g = 0; g < design->n_units; g++) {
@@ -115,8 +115,9 @@ void sp_respond(const sp_replay *design, const double *y, double *a, double *Cfr
     Cfree[last_in_row(d, p)] = sp_dot((size_t)design->n, rotated, rotated);
 }
 
-void sp_respond_products(int n_units, int q, int d, int n_shared, const int *unit_item,
-                         const double *a, const sp_centres *centres, double *B, double *work) {
+SP_WIDE void sp_respond_products(int n_units, int q, int d, int n_shared, const int *unit_item,
+                                 const double *a, const sp_centres *centres, double *B,
+                                 double *work) {
     size_t packed = sp_packed_size(d), n_matrices = (size_t)n_shared * q * (q + 1) / 2;
     int p = d - 1;
     double *last = work, *centred = last + n_matrices * d; /* each matrix's last column */
