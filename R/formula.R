@@ -121,29 +121,7 @@ strip_parentheses <- function(expr) {
 # The right-hand side is a sum: terms with a bar are taken out, the rest stays as
 # it was written.
 split_sum <- function(expr, enclosed = FALSE) {
-  if (!has_bar(expr)) {
-    return(list(fixed = expr, bars = NULL))
-  }
   head <- head_of(expr)
-  if (head == "+" && length(expr) == 3L) {
-    left <- split_sum(expr[[2L]])
-    right <- split_sum(expr[[3L]])
-    fixed <- if (is.null(left$fixed)) {
-      right$fixed
-    } else if (is.null(right$fixed)) {
-      left$fixed
-    } else {
-      call("+", left$fixed, right$fixed)
-    }
-    return(list(fixed = fixed, bars = c(left$bars, right$bars)))
-  }
-  if (head == "(") {
-    inner <- split_sum(expr[[2L]], enclosed = TRUE)
-    if (!is.null(inner$fixed)) {
-      inner$fixed <- call("(", inner$fixed)
-    }
-    return(inner)
-  }
   if (head == "|" || head == "||") {
     if (!enclosed) {
       stop_samepage("formula", c(
@@ -154,22 +132,53 @@ split_sum <- function(expr, enclosed = FALSE) {
     }
     return(list(fixed = NULL, bars = list(expr)))
   }
-  if (head == "+") {
-    return(split_sum(expr[[2L]]))
+  parts <- if (head == "(") {
+    split_parentheses(expr)
+  } else if (head == "+") {
+    split_plus(expr)
+  } else if (head == "-" && length(expr) == 3L && !has_bar(expr[[3L]])) {
+    split_minus(expr)
+  } else if (has_bar(expr)) {
+    stop_samepage("formula", c(
+      "A random-effects term can only be added with `+`.",
+      x = paste0("Found: ", code_of(expr), ".")
+    ))
   }
-  if (head == "-" && length(expr) == 3L && !has_bar(expr[[3L]])) {
-    left <- split_sum(expr[[2L]])
-    left$fixed <- if (is.null(left$fixed)) {
-      call("-", expr[[3L]])
-    } else {
-      call("-", left$fixed, expr[[3L]])
-    }
+  if (length(parts$bars)) parts else list(fixed = expr, bars = NULL)
+}
+
+split_parentheses <- function(expr) {
+  inner <- split_sum(expr[[2L]], enclosed = TRUE)
+  if (!is.null(inner$fixed)) {
+    inner$fixed <- call("(", inner$fixed)
+  }
+  inner
+}
+
+split_plus <- function(expr) {
+  left <- split_sum(expr[[2L]])
+  if (length(expr) == 2L) {
     return(left)
   }
-  stop_samepage("formula", c(
-    "A random-effects term can only be added with `+`.",
-    x = paste0("Found: ", code_of(expr), ".")
-  ))
+  right <- split_sum(expr[[3L]])
+  fixed <- if (is.null(left$fixed)) {
+    right$fixed
+  } else if (is.null(right$fixed)) {
+    left$fixed
+  } else {
+    call("+", left$fixed, right$fixed)
+  }
+  list(fixed = fixed, bars = c(left$bars, right$bars))
+}
+
+split_minus <- function(expr) {
+  left <- split_sum(expr[[2L]])
+  left$fixed <- if (is.null(left$fixed)) {
+    call("-", expr[[3L]])
+  } else {
+    call("-", left$fixed, expr[[3L]])
+  }
+  left
 }
 
 # One bar becomes one or several terms: || splits the left side into uncorrelated
