@@ -8,8 +8,8 @@
 # 2. `outcome_derivatives()` says how each cell answers to each single outcome.
 # 3. `aim()` takes damped Gauss-Newton steps: of all changes that bring the cells to where they
 #    should be, the smallest one (in units of the values' own noise). A cell that is inside its
-#    interval is asked only to stay. `aim_at_once()` does the same where intervals are so narrow, beside
-#    each other, that most cells end at an edge of theirs.
+#    interval is asked only to stay. `aim_at_once()` does the same where most cells end at
+#    an edge of their intervals.
 # 4. `settle()` puts values on the instruments' grids: up or down as leaves the cells nearest to
 #    their aims, then single values and pairs of values are moved by one step as long as that helps.
 #
@@ -327,8 +327,8 @@ aim_at_once <- function(sample, aims, noise, measure, slope, steps = 60, say = m
   sample
 }
 
-# Moves after one step. Those that would leave the range stay at its limit and the others make up for
-# them.
+# Moves after one step. Those that would leave the range stay at its limit and the others make up
+# for them.
 bounded_moves <- function(so_far, off, slopes, within, damping, pull, least, most) {
   weight <- damping + pull
   free <- rep(TRUE, length(so_far))

@@ -8,7 +8,8 @@
 # 2. Symptoms. Each dyad's growth line depends on its scores as published, and what is random about
 #    it has the published covariances.
 # 3. Single symptom scores are moved by as little as possible until all cells of the published
-#    table agree (calibrate.R) and residuals still look like noise, and put on the instrument's grid.
+#    table agree (calibrate.R) and residuals still look like noise, and put on the instrument's
+#    grid.
 
 suppressWarnings(RNGversion("4.2.0"))
 source("data-raw/calibrate.R")
@@ -63,10 +64,10 @@ logged[possible, "convergence"] <-
 # estimated, vary by. So the SEs of Table II say what these SDs are. And with Model 3's estimates,
 # the regressions of its other predictors on convergence give Model 2's.
 #
-# From Model 2 to Model 3 the covariance of intercepts and slopes rises from .0005 to .004. So what the
-# further predictors explain of levels and of changes must covary negatively (`explained_both`), and
-# be little where it is levels alone (`explained_level`). The published effects allow that if
-# early ratings of patients and therapists go together.
+# From Model 2 to Model 3 the covariance of intercepts and slopes rises from .0005 to .004. So
+# what the further predictors explain of levels and of changes must covary negatively
+# (`explained_both`), and be little where it is levels alone (`explained_level`). The published
+# effects allow that if early ratings of patients and therapists go together.
 wanted <- rbind(
   total_convergence = c(0.193, 0.203),
   level_convergence = c(0.092, 0.099), level_early_patient = c(0.50, 0.60),
@@ -219,11 +220,11 @@ its_covariance <- aims$cell == "2 covariance estimate"
 aims$within[its_covariance] <- 0.6 * agreement[its_covariance]
 aims$scale[its_covariance] <- 0.0001
 
-# What residuals about each patient's own line look like: how much larger they are (log of the SD) in
-# patients without first score, the correlation of neighbours (-.4 if noise), kurtosis, and how their
-# size differs between occasions (log of the SD). And how the two groups of patients differ in the
-# effects of the scores on change, and in what else changes vary by. All are held to what chance
-# might give.
+# What residuals about each patient's own line look like: how much larger they are (log of the SD)
+# in patients without first score, the correlation of neighbours (-.4 if noise), kurtosis, and how
+# their size differs between occasions (log of the SD). And how the two groups of patients differ
+# in the effects of the scores on change, and in what else changes vary by. All are held to what
+# chance might give.
 off_later <- diag(4) - on_line[-1, ] %*% solve(crossprod(on_line[-1, ]), t(on_line[-1, ]))
 centred_scores <- sweep(scores, 2, colMeans(scores))
 change_by_scores <- function(gsi, patients) {
@@ -249,8 +250,8 @@ residual_shape <- function(sample) {
     incomplete = log(per_degree[2] / per_degree[1]) / 2,
     neighbours = sum(five[, -1] * five[, -5]) / sum(five^2),
     kurtosis = mean(standardised^4) / mean(standardised^2)^2,
-    stats::setNames(log(colMeans(five^2) / diag(off_line) / per_degree[1]) / 2, paste0("size", 0:4)),
-    stats::setNames(log(colMeans(four^2) / diag(off_later) / per_degree[2]) / 2, paste0("later", 1:4)),
+    size = log(colMeans(five^2) / diag(off_line) / per_degree[1]) / 2,
+    later = log(colMeans(four^2) / diag(off_later) / per_degree[2]) / 2,
     later_neighbours = sum(four[, -1] * four[, -4]) / sum(four^2),
     stats::setNames(without_first$effects - with_first$effects, paste0("effect", 1:5)),
     changes = log(without_first$variance / with_first$variance) / 2
