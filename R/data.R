@@ -115,7 +115,7 @@ NULL
 #' by as little as possible until the fitted models agreed. So effects found in
 #' these data are the published ones because they were put there.
 #' Three ratings carry much error into a score. Ratings here deviate from their
-#' lines by an SD of about .25, less than real ones may: with .4 the published
+#' lines by an SD of about .2, less than real ones may: with .4 the published
 #' spread of the scores would be nothing but error.
 #'
 #' Forty first GSI scores are missing. With complete outcomes and centred predictors
