@@ -115,11 +115,13 @@ NULL
 #' by as little as possible until the fitted models agreed. So effects found in
 #' these data are the published ones because they were put there.
 #' Three ratings carry much error into a score. Ratings here deviate from their
-#' lines by an SD of about .25, less than real ones may: with .4 the published
+#' lines by an SD of about .2, less than real ones may: with .4 the published
 #' spread of the scores would be nothing but error.
 #'
-#' Five first GSI scores are missing. With complete outcomes and centred predictors
-#' Models 1 and 2 would have the same slope, and the published ones differ.
+#' Forty first GSI scores are missing. With complete outcomes and centred predictors
+#' Models 1 and 2 would have the same slope, and the published ones differ. How many were
+#' missing the paper does not say; with forty the published standard errors and
+#' covariances go together.
 #'
 #' The script that makes the data is `data-raw/study2.R` in the package's
 #' sources.
@@ -140,7 +142,7 @@ NULL
 #'     patient and by the therapist: mean of 12 items, 1 to 7, in steps of 1/12;
 #'     at occasions 1, 2 and 3 only, complete there.}
 #'   \item{gsi}{Global Severity Index of the SCL-90-R: mean of 90 items, 0 to 4,
-#'     in steps of 1/90; `NA` at occasion 0 for five patients.}
+#'     in steps of 1/90; `NA` at occasion 0 for forty patients.}
 #' }
 #' @source Synthetic, made by `data-raw/study2.R`.
 #' @inherit study1 references

@@ -8,7 +8,8 @@
 # 2. `outcome_derivatives()` says how each cell answers to each single outcome.
 # 3. `aim()` takes damped Gauss-Newton steps: of all changes that bring the cells to where they
 #    should be, the smallest one (in units of the values' own noise). A cell that is inside its
-#    interval is asked only to stay.
+#    interval is asked only to stay. `aim_at_once()` does the same where most cells end at
+#    an edge of their intervals.
 # 4. `settle()` puts values on the instruments' grids: up or down as leaves the cells nearest to
 #    their aims, then single values and pairs of values are moved by one step as long as that helps.
 #
@@ -273,6 +274,111 @@ aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
     }
   }
   sample
+}
+
+# ---- The same where most cells end at an edge -----------------------------------------
+
+# In aim() a cell pulls or does not, as it is outside its interval or inside at the start of a step.
+# Where many end at an edge, this goes to and fro. Here each step minimises over the whole
+# linearised problem, the sum of
+#   squared distances outside the intervals (units of `scale`), plus damping times squared changes,
+#   plus `pull` times squared moves since the start,
+# all changes in units of `noise` (one number, or one per outcome). Only outcomes move.
+aim_at_once <- function(sample, aims, noise, measure, slope, steps = 60, say = message,
+                        pull = 1e-3) {
+  known <- which(!is.na(sample$outcome))
+  unit <- rep_len(noise, length(sample$outcome))[known]
+  start <- sample$outcome[known]
+  within <- aims$within / aims$scale
+  off <- function(values) (values[aims$cell] - aims$published) / aims$scale
+  outside <- function(values) pmax(abs(off(values)) - within, 0)
+  moves <- function(sample) (sample$outcome[known] - start) / unit
+  values <- measure(sample)
+  damping <- 1
+  for (turn in seq_len(steps)) {
+    missed <- outside(values)
+    say(sprintf(
+      "step %d: %d cells outside, root mean square %.3g (damping %.2g)", turn, sum(missed > 0),
+      sqrt(mean(missed^2)), damping
+    ))
+    if (all(missed == 0)) break
+    slopes <- slope(sample)
+    rownames(slopes) <- names(values)
+    slopes <- slopes[aims$cell, ] / aims$scale * rep(unit, each = nrow(aims))
+    so_far <- moves(sample)
+    cost <- sum(missed^2) + pull * sum(so_far^2)
+    repeat {
+      moved <- sample
+      moved$outcome[known] <- start + unit * bounded_moves(
+        so_far, off(values), slopes, 0.98 * within, damping, pull,
+        (sample$range$outcome[1] - start) / unit, (sample$range$outcome[2] - start) / unit
+      )
+      after <- measure(moved)
+      if (sum(outside(after)^2) + pull * sum(moves(moved)^2) < cost) break
+      damping <- 4 * damping
+      if (damping > 1e5) {
+        return(sample)
+      }
+    }
+    sample <- moved
+    values <- after
+    damping <- max(damping / 4, 1e-4)
+  }
+  sample
+}
+
+# Moves after one step. Those that would leave the range stay at its limit and the others make up
+# for them.
+bounded_moves <- function(so_far, off, slopes, within, damping, pull, least, most) {
+  weight <- damping + pull
+  free <- rep(TRUE, length(so_far))
+  change <- numeric(length(so_far))
+  for (turn in 1:5) {
+    back <- ifelse(free, -pull * so_far / weight, change)
+    open <- slopes[, free]
+    change <- back
+    change[free] <- back[free] +
+      into_intervals(as.vector(off + slopes %*% back), open, within, weight)
+    change <- change * min(1, 3 / max(abs(change)))
+    bounded <- pmin(pmax(so_far + change, least), most) - so_far
+    if (all(bounded == change)) break
+    free <- free & bounded == change
+    change <- bounded
+  }
+  so_far + bounded
+}
+
+# The x that minimises the squared distances of off + slopes x outside +-within, plus
+# weight times x'x. It is slopes' times as many numbers as there are cells, and these
+# solve a linear system once it is known which cells stay outside: Newton's method finds out which.
+into_intervals <- function(off, slopes, within, weight) {
+  gram <- tcrossprod(slopes)
+  lambda <- numeric(length(off))
+  objective <- function(lambda) {
+    pulled <- as.vector(gram %*% lambda)
+    sum(pmax(abs(off + pulled) - within, 0)^2) + weight * sum(lambda * pulled)
+  }
+  now <- objective(lambda)
+  for (turn in 1:100) {
+    value <- as.vector(off + gram %*% lambda)
+    out <- which(abs(value) > within)
+    target <- numeric(length(off))
+    target[out] <- -solve(
+      gram[out, out, drop = FALSE] + diag(weight, length(out)),
+      off[out] - sign(value[out]) * within[out]
+    )
+    share <- 1
+    repeat {
+      trial <- lambda + share * (target - lambda)
+      after <- objective(trial)
+      if (after < now || share < 1e-4) break
+      share <- share / 2
+    }
+    if (after >= now * (1 - 1e-10)) break
+    lambda <- trial
+    now <- after
+  }
+  as.vector(crossprod(slopes, lambda))
 }
 
 # ---- Onto the grid -----------------------------------------------------------------

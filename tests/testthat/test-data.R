@@ -55,7 +55,7 @@ test_that("study2 lies on the instruments' grids, five rows per dyad", {
   }
   expect_equal(90 * study2$gsi, round(90 * study2$gsi))
   expect_true(all(study2$gsi >= 0 & study2$gsi <= 4, na.rm = TRUE))
-  expect_equal(study2$occasion[is.na(study2$gsi)], rep(0, 5))
+  expect_equal(study2$occasion[is.na(study2$gsi)], rep(0, 40))
   expect_equal(study2$occasion, rep(0:4, 139))
   expect_equal(study2$session[rated], rep(c(3L, 12L, 20L), 139))
   expect_equal(study2$session[study2$occasion == 4], study2$sessions[study2$occasion == 4])
@@ -94,6 +94,8 @@ test_that("study2 returns the published table", {
   expect_equal(unname(vapply(models, function(fit) fit_status(fit)$status, "")), rep("ok", 3))
   compared <- compare_published(models, "study2")
   expect_equal(sum(compared$mark %in% c("apart", "absent")), 0L)
+  covariance <- subset(compared, model == 2 & term == "covariance" & statistic == "estimate")
+  expect_equal(as.character(covariance$mark), "equal")
 })
 
 test_that("study1 returns the published table", {
