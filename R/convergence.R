@@ -330,18 +330,8 @@ check_numbers <- function(x, name, role, call) {
       "It has value labels from SPSS, SAS or Stata. `haven::zap_labels()` makes it plain ",
       "numbers and turns its user-defined missing values into NA."
     )
-  } else if (is.factor(x)) {
-    advice <- paste0(
-      "If its levels are numbers: `as.numeric(as.character(x))`. `as.numeric()` alone would give ",
-      "the numbers of the levels."
-    )
-  } else if (is.character(x)) {
-    bad <- unique(x[!is.na(x) & is.na(suppressWarnings(as.numeric(x)))])
-    advice <- if (length(bad) == 0L) {
-      "All its values look like numbers: convert it with `as.numeric()`."
-    } else {
-      paste0("Not numbers: ", some_of(paste0("\"", bad, "\"")), ".")
-    }
+  } else if (is.factor(x) || is.character(x)) {
+    advice <- advice_on_text(x)
   } else if (inherits(x, c("Date", "POSIXct", "difftime"))) {
     advice <- "Use the number of the session, or days since each dyad's first session."
   } else {
@@ -490,8 +480,9 @@ check_rows <- function(rows, sessions, spec, call) {
           if (more > 0L) paste0("; and ", more, " more"), "."
         ),
         i = paste0(
-          "If each rater has rows of their own, put both ratings into one row; if ids repeat ",
-          "across clusters, write `", time, " | cluster/", spec$dyad$name, "`."
+          "If a session was entered twice, keep one of its rows; if each rater has rows of their ",
+          "own, put both ratings into one row; if ids repeat across clusters, write `", time,
+          " | cluster/", spec$dyad$name, "`."
         )
       ),
       call = call

@@ -586,6 +586,8 @@ test_that("columns must be there, numeric, finite and not named like a predictor
   text <- study
   text$bdi <- as.character(text$bdi)
   expect_error(fit_small(data = text), "must be numeric", class = "samepage_error_not_numeric")
+  text$bdi <- sub(".", ",", text$bdi, fixed = TRUE)
+  expect_error(fit_small(data = text), "comma, as in", class = "samepage_error_not_numeric")
   expect_error(
     fit_small(formula = bdi ~ log(arm) | patient), "could not be computed",
     class = "samepage_error_formula"
