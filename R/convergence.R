@@ -20,13 +20,16 @@ definitions <- c("fitted", "absolute", "signed", "toward_zero", "squared")
 #'   sum((t - mean(t)) y) / sum((t - mean(t))^2)}
 #' P^, T^ and D^ are the least-squares lines of P, T and D.
 #'
-#' | `definition` | convergence is | in words | sessions used |
-#' |---|---|---|---|
-#' | `"fitted"` | -b(abs(P^ - T^)) | how fast the distance of the two *fitted* growth lines shrinks | all rated by either |
-#' | `"absolute"` | -b(abs(D)) | how fast the distance of the two ratings shrinks | rated by both |
-#' | `"signed"` | b(D) | how fast P rises against T: a direction, not a closing | rated by both |
-#' | `"toward_zero"` | -sign(D^ at the first session) b(D) | how fast D moves towards 0 from the side on which its line starts, and on beyond 0 | rated by both |
-#' | `"squared"` | -b(D^2) | how fast the squared distance shrinks | rated by both |
+#' | `definition` | convergence is | in words |
+#' |---|---|---|
+#' | `"fitted"` | -b(abs(P^ - T^)) | how fast the distance of the *fitted* lines shrinks |
+#' | `"absolute"` | -b(abs(D)) | how fast the distance of the ratings shrinks |
+#' | `"signed"` | b(D) | how fast P rises against T: a direction, not a closing |
+#' | `"toward_zero"` | -s b(D) | how fast D moves from its first side towards 0, and on |
+#' | `"squared"` | -b(D^2) | how fast the squared distance shrinks |
+#'
+#' where s is the sign of D^ at the dyad's first session rated by both.
+#' `"fitted"` uses all sessions rated by either, the others those rated by both.
 #'
 #' The unit is that of the ratings (for `"squared"`, its square) per unit of
 #' time, or per course. The definitions are not interchangeable. Two lines that
