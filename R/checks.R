@@ -20,10 +20,18 @@ check_no_dots <- function(..., call = rlang::caller_env()) {
     c(
       "Every argument must be one that this function has.",
       x = paste0("Unknown: ", some_of(shown), "."),
-      i = "Check the spelling against the help page."
+      i = advice_on_unknown(names)
     ),
     call = call
   )
+}
+
+# lmerTest chooses degrees of freedom in summary() and anova(), this package in the fit.
+advice_on_unknown <- function(names) {
+  if (any(c("df", "ddf") %in% names)) {
+    return("Degrees of freedom are chosen in the fit: `update(fit, df = \"kenward-roger\")`.")
+  }
+  "Check the spelling against the help page."
 }
 
 # How to make numbers of text or of a factor; NULL for anything else. Blanks and "NA" become NA.
