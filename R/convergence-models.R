@@ -219,6 +219,25 @@ check_model_frame <- function(plan, frame, parts, call = rlang::caller_env()) {
       call = call
     )
   }
+  # lmm() would advise another model of the random effects, which is not to be had here.
+  most <- max(tabulate(frame$dyad))
+  if (most < 3L) {
+    stop_samepage(
+      "few_outcomes",
+      c(
+        paste(
+          "Some dyads must have three outcomes, or differences in change cannot be told from the",
+          "residual."
+        ),
+        x = paste0("In ", model, " no dyad has more than ", most, "."),
+        i = paste(
+          "With an outcome before and after therapy only, regress the later one on the earlier one",
+          "and on dyad_predictors(scores) with lm()."
+        )
+      ),
+      call = call
+    )
+  }
   needed <- length(plan$predictors) + 1L
   if (frame$dyads <= needed) {
     stop_samepage(
