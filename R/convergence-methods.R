@@ -350,9 +350,9 @@ ratings_far_off <- function(scores) {
   )
 }
 
-# The smaller part of values that fall into two parts, more than twice as far from each other as the
-# larger one is wide. Such a gap always holds the middle of the range. Fewer than three values in the
-# larger part may be all that a scale has.
+# The smaller part of values that fall into two parts, more than twice as far from each other as
+# the larger one is wide. Such a gap always holds the middle of the range. Fewer than three values
+# in the larger part may be all that a scale has.
 far_off <- function(x) {
   x <- x[!is.na(x)]
   if (length(x) < 4L) {
