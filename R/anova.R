@@ -331,7 +331,8 @@ check_compared <- function(fits, names, call = rlang::caller_env()) {
       "argument",
       c(
         "Every argument must be one that this function has.",
-        x = paste0("Unknown: `", some_of(names[!is_fit & names != ""]), "`.")
+        x = paste0("Unknown: `", some_of(names[!is_fit & names != ""]), "`."),
+        i = advice_on_unknown(names)
       ),
       call = call
     )

@@ -20,10 +20,43 @@ check_no_dots <- function(..., call = rlang::caller_env()) {
     c(
       "Every argument must be one that this function has.",
       x = paste0("Unknown: ", some_of(shown), "."),
-      i = "Check the spelling against the help page."
+      i = advice_on_unknown(names)
     ),
     call = call
   )
+}
+
+# lmerTest chooses degrees of freedom in summary() and anova(), this package in the fit.
+advice_on_unknown <- function(names) {
+  if (any(c("df", "ddf") %in% names)) {
+    return("Degrees of freedom are chosen in the fit: `update(fit, df = \"kenward-roger\")`.")
+  }
+  "Check the spelling against the help page."
+}
+
+# How to make numbers of text or of a factor; NULL for anything else. Blanks and "NA" become NA.
+advice_on_text <- function(x) {
+  if (is.factor(x)) {
+    return(paste0(
+      "If its levels are numbers: `as.numeric(as.character(x))`. `as.numeric()` alone would give ",
+      "the numbers of the levels."
+    ))
+  }
+  if (!is.character(x)) {
+    return(NULL)
+  }
+  is_number <- function(text) !is.na(suppressWarnings(as.numeric(text)))
+  bad <- unique(x[!is_number(x) & !trimws(x) %in% c("", "NA", NA)])
+  if (length(bad) == 0L) {
+    return("All its values look like numbers: convert it with `as.numeric()`.")
+  }
+  if (all(is_number(sub(",", ".", bad, fixed = TRUE)))) {
+    return(paste0(
+      "Its decimals are written with a comma, as in \"", bad[1L], "\": convert it with ",
+      "`as.numeric(sub(\",\", \".\", x, fixed = TRUE))`, or read the file with `dec = \",\"`."
+    ))
+  }
+  paste0("Not numbers: ", some_of(paste0("\"", bad, "\"")), ".")
 }
 
 # One of the named choices; the first is the default as in match.arg().

@@ -288,6 +288,9 @@ print.samepage_convergence <- function(x, n = 6L, ...) {
 #'     \item{`score_variance`}{variance `between` dyads and mean `error`
 #'       variance}
 #'     \item{`counts`}{rows, sessions and dyads used and left out}
+#'     \item{`far_off`}{data frame of ratings so far from all others of their
+#'       rater that they may stand for missing ones, such as 99: `rater`, `n`,
+#'       `values` (text), `from` and `to` (the range of the others)}
 #'     \item{`scores`}{the scores}
 #'   }
 #' @family scores
@@ -320,10 +323,49 @@ summary.samepage_convergence <- function(object, ...) {
       reliability = attr(object, "reliability"),
       score_variance = attr(object, "score_variance"),
       counts = attr(object, "counts"),
+      far_off = ratings_far_off(object),
       scores = object
     ),
     class = "summary.samepage_convergence"
   )
+}
+
+ratings_far_off <- function(scores) {
+  sessions <- attr(scores, "sessions")
+  window <- attr(scores, "window")
+  used <- !is.na(sessions$time)
+  if (!is.null(window)) {
+    used <- used & sessions$time >= window[1L] & sessions$time <= window[2L]
+  }
+  found <- lapply(sessions[c("first", "second")], function(ratings) far_off(ratings[used]))
+  names(found) <- attr(scores, "raters")
+  found <- Filter(Negate(is.null), found)
+  data.frame(
+    rater = as.character(names(found)),
+    n = vapply(found, function(x) length(x$off), 0L, USE.NAMES = FALSE),
+    values = vapply(found, function(x) some_of(format_number(sort(unique(x$off)))), "",
+                    USE.NAMES = FALSE),
+    from = vapply(found, function(x) x$range[1L], 0, USE.NAMES = FALSE),
+    to = vapply(found, function(x) x$range[2L], 0, USE.NAMES = FALSE)
+  )
+}
+
+# The smaller part of values that fall into two parts, more than twice as far from each other as
+# the larger one is wide. Such a gap always holds the middle of the range. Fewer than three values
+# in the larger part may be all that a scale has.
+far_off <- function(x) {
+  x <- x[!is.na(x)]
+  if (length(x) < 4L) {
+    return(NULL)
+  }
+  above <- x > (min(x) + max(x)) / 2
+  if (all(above == above[1L])) {
+    return(NULL)
+  }
+  off <- if (2 * sum(above) < length(x)) above else !above
+  range <- range(x[!off])
+  gap <- if (x[off][1L] > range[2L]) min(x[off]) - range[2L] else range[1L] - max(x[off])
+  if (gap > 2 * diff(range) && length(unique(x[!off])) > 2L) list(off = x[off], range = range)
 }
 
 describe_columns <- function(columns) {
@@ -380,6 +422,9 @@ print.summary.samepage_convergence <- function(x, digits = 3L, ...) {
   cat_line("Skewness", skewness_in_words(x$skewness, attr(scores, "transform")))
   cat_line("Reliability", reliability_in_words(x$reliability))
   cat_score_notes(counts, attr(scores, "definition"))
+  for (row in seq_len(nrow(x$far_off))) {
+    cat_line("Note", far_off_in_words(x$far_off[row, ]))
+  }
   invisible(x)
 }
 
@@ -430,6 +475,14 @@ skewness_in_words <- function(skewness, transform) {
     if (!is.na(better)) {
       if (better) ", closer to symmetric." else ", no closer to symmetric."
     }
+  )
+}
+
+far_off_in_words <- function(row) {
+  paste0(
+    count_of(row$n, "rating"), " of ", row$rater, " far from all others: ", row$values,
+    "; the others lie between ", format_number(row$from), " and ", format_number(row$to),
+    ". A value that stands for a missing rating must be NA before scoring."
   )
 }
 

@@ -254,9 +254,7 @@ evaluated <- function(expression, data, parts, what, call) {
         x = paste0(
           "It is of class ", some_of(class(value)), " with ", count_of(length(value), "value"), "."
         ),
-        i = if (is.factor(value) || is.character(value)) {
-          "If it holds numbers stored as text, convert it with as.numeric(as.character())."
-        }
+        i = advice_on_text(value)
       ),
       call = call
     )
@@ -400,7 +398,8 @@ initial_outcome <- function(data, sessions, settings, call = rlang::caller_env()
       "initial",
       c(
         paste0("The initial value `", column, "` must be numeric."),
-        x = paste0("It is of class ", some_of(class(values)), ".")
+        x = paste0("It is of class ", some_of(class(values)), "."),
+        i = advice_on_text(values)
       ),
       call = call
     )

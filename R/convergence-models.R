@@ -59,7 +59,8 @@
 #'   where the dyads' ids repeat across clusters. Outcome and time may be calls
 #'   such as `log(bdi)` or `I(session - 1)`. Nested ids only tell dyads apart;
 #'   clusters get random effects of their own through `cluster`.
-#' @param data Data frame, one row per dyad and session.
+#' @param data Data frame, one row per dyad and session. Columns with value labels, as haven reads
+#'   them from SPSS, are taken as numbers.
 #' @param scores The dyads' scores, from [convergence()]. They are matched by
 #'   id, whatever the type (number, text, factor) in either place.
 #' @param initial Name of a numeric column with one value per dyad (say, the
@@ -132,6 +133,9 @@ convergence_models <- function(formula, data, scores, initial = NULL,
   covariates <- covariate_terms(covariates, formula)
   parts$cluster <- cluster_term(cluster, parts)
   check_model_data(data, parts, covariates, initial)
+  if (length(covariates$labels)) {
+    inform_labelled(data, stats::reformulate(covariates$labels))
+  }
   data <- plain_columns(data)
   scores <- model_scores(scores, parts)
   predictors <- early_columns(scores, settings$alliance)
@@ -211,6 +215,25 @@ check_model_frame <- function(plan, frame, parts, call = rlang::caller_env()) {
       c(
         paste0("Time `", parts$time_name, "` must vary within dyads, or there is no change."),
         x = paste0("In ", model, " every dyad has its rows at one time only.")
+      ),
+      call = call
+    )
+  }
+  # lmm() would advise another model of the random effects, which is not to be had here.
+  most <- max(tabulate(frame$dyad))
+  if (most < 3L) {
+    stop_samepage(
+      "few_outcomes",
+      c(
+        paste(
+          "Some dyads must have three outcomes, or differences in change cannot be told from the",
+          "residual."
+        ),
+        x = paste0("In ", model, " no dyad has more than ", most, "."),
+        i = paste(
+          "With an outcome before and after therapy only, regress the later one on the earlier one",
+          "and on dyad_predictors(scores) with lm()."
+        )
       ),
       call = call
     )

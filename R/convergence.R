@@ -20,13 +20,16 @@ definitions <- c("fitted", "absolute", "signed", "toward_zero", "squared")
 #'   sum((t - mean(t)) y) / sum((t - mean(t))^2)}
 #' P^, T^ and D^ are the least-squares lines of P, T and D.
 #'
-#' | `definition` | convergence is | in words | sessions used |
-#' |---|---|---|---|
-#' | `"fitted"` | -b(abs(P^ - T^)) | how fast the distance of the two *fitted* growth lines shrinks | all rated by either |
-#' | `"absolute"` | -b(abs(D)) | how fast the distance of the two ratings shrinks | rated by both |
-#' | `"signed"` | b(D) | how fast P rises against T: a direction, not a closing | rated by both |
-#' | `"toward_zero"` | -sign(D^ at the first session) b(D) | how fast D moves towards 0 from the side on which its line starts, and on beyond 0 | rated by both |
-#' | `"squared"` | -b(D^2) | how fast the squared distance shrinks | rated by both |
+#' | `definition` | convergence is | in words |
+#' |---|---|---|
+#' | `"fitted"` | -b(abs(P^ - T^)) | how fast the distance of the *fitted* lines shrinks |
+#' | `"absolute"` | -b(abs(D)) | how fast the distance of the ratings shrinks |
+#' | `"signed"` | b(D) | how fast P rises against T: a direction, not a closing |
+#' | `"toward_zero"` | -s b(D) | how fast D moves from its first side towards 0, and on |
+#' | `"squared"` | -b(D^2) | how fast the squared distance shrinks |
+#'
+#' where s is the sign of D^ at the dyad's first session rated by both.
+#' `"fitted"` uses all sessions rated by either, the others those rated by both.
 #'
 #' The unit is that of the ratings (for `"squared"`, its square) per unit of
 #' time, or per course. The definitions are not interchangeable. Two lines that
@@ -330,18 +333,8 @@ check_numbers <- function(x, name, role, call) {
       "It has value labels from SPSS, SAS or Stata. `haven::zap_labels()` makes it plain ",
       "numbers and turns its user-defined missing values into NA."
     )
-  } else if (is.factor(x)) {
-    advice <- paste0(
-      "If its levels are numbers: `as.numeric(as.character(x))`. `as.numeric()` alone would give ",
-      "the numbers of the levels."
-    )
-  } else if (is.character(x)) {
-    bad <- unique(x[!is.na(x) & is.na(suppressWarnings(as.numeric(x)))])
-    advice <- if (length(bad) == 0L) {
-      "All its values look like numbers: convert it with `as.numeric()`."
-    } else {
-      paste0("Not numbers: ", some_of(paste0("\"", bad, "\"")), ".")
-    }
+  } else if (is.factor(x) || is.character(x)) {
+    advice <- advice_on_text(x)
   } else if (inherits(x, c("Date", "POSIXct", "difftime"))) {
     advice <- "Use the number of the session, or days since each dyad's first session."
   } else {
@@ -490,8 +483,9 @@ check_rows <- function(rows, sessions, spec, call) {
           if (more > 0L) paste0("; and ", more, " more"), "."
         ),
         i = paste0(
-          "If each rater has rows of their own, put both ratings into one row; if ids repeat ",
-          "across clusters, write `", time, " | cluster/", spec$dyad$name, "`."
+          "If a session was entered twice, keep one of its rows; if each rater has rows of their ",
+          "own, put both ratings into one row; if ids repeat across clusters, write `", time,
+          " | cluster/", spec$dyad$name, "`."
         )
       ),
       call = call

@@ -362,7 +362,7 @@ check_response <- function(frame) {
     stop_samepage("response", c(
       paste0("The outcome `", name, "` must be one numeric column."),
       x = paste0("Found class ", found, "."),
-      i = if (is.logical(y)) "For 0 and 1, use as.numeric()."
+      i = if (is.logical(y)) "For 0 and 1, use as.numeric()." else advice_on_text(y)
     ))
   }
   if (all(y == y[1L])) {

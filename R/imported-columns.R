@@ -22,6 +22,43 @@ plain_columns <- function(data) {
   frame_of(columns[seq_along(columns)], row_names_of(data))
 }
 
+#' Say which predictors enter as numbers although each of their values has a name
+#'
+#' A diagnosis coded 1, 2, 3 would have a slope. With two values number and category
+#' are the same model, and a call such as `factor(x)` is the user's own decision.
+#' @param data The data as they came.
+#' @param predictors Terms, or a formula: the right side counts.
+#' @noRd
+inform_labelled <- function(data, predictors) {
+  columns <- unclass(data)
+  labelled <- names(columns)[vapply(columns, inherits, NA, what = "haven_labelled")]
+  if (length(labelled) == 0L) {
+    return(invisible())
+  }
+  variables <- as.list(attr(stats::delete.response(stats::terms(predictors)), "variables"))[-1L]
+  plain <- vapply(Filter(is.name, variables), as.character, "")
+  named <- Filter(function(name) all_values_named(columns[[name]]), intersect(plain, labelled))
+  if (length(named) > 0L) {
+    one <- length(named) == 1L
+    inform_samepage("labelled", c(
+      paste0(
+        "With value labels, but taken as numbers: ", paste0("`", named, "`", collapse = ", "), "."
+      ),
+      i = paste0(
+        "If ", if (one) "its" else "their", " values are categories, make ",
+        if (one) "it a factor" else "them factors", " first: `haven::as_factor()`."
+      )
+    ))
+  }
+}
+
+# Three or more values, each with a label.
+all_values_named <- function(x) {
+  values <- unique(without_labels(x))
+  values <- values[!is.na(values)]
+  is.numeric(values) && length(values) > 2L && all(values %in% attr(x, "labels"))
+}
+
 # Values declared missing are NA.
 without_labels <- function(x) {
   values <- as.vector(unclass(x))

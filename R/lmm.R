@@ -39,7 +39,8 @@
 #' earlier ones are left out, as in `lm()`, and a message says which combination.
 #'
 #' @param formula A formula with at least one random-effects term, see below.
-#' @param data A data frame, one row per observation.
+#' @param data A data frame, one row per observation. Columns with value labels, as haven reads
+#'   them from SPSS, are taken as numbers.
 #' @param method "REML" for restricted maximum likelihood, "ML" for full.
 #' @param df How the fixed effects are tested: with "satterthwaite" degrees of
 #'   freedom, after "kenward-roger" (REML only; its standard errors allow for the
@@ -88,10 +89,11 @@ lmm <- function(formula, data, method = c("REML", "ML"),
     check_reml(method)
   }
   check_data(if (missing(data)) NULL else data)
-  data <- plain_columns(data)
   check_control(control)
 
   spec <- parse_mixed_formula(if (missing(formula)) NULL else formula)
+  inform_labelled(data, spec$fixed)
+  data <- plain_columns(data)
   frame <- build_frame(
     spec, data,
     subset = if (!missing(subset)) {

@@ -290,9 +290,20 @@ power_sentence <- function(row, solved, asked) {
       "is ", sub("^a standardised slope of ", "", slope), test, "."
     ),
     power = paste0(
-      "With ", dyads, ", ", slope, " is found with power ", short_decimal(row$power, 3L), test, "."
+      "With ", dyads, ", ", slope, " is found with power ", power_text(row$power), test, "."
     )
   )
+}
+
+# A probability of neither 0 nor 1 is not printed as one.
+power_text <- function(power) {
+  if (power < 0.0005) {
+    "below .001"
+  } else if (power >= 0.9995) {
+    "above .999"
+  } else {
+    short_decimal(power, 3L)
+  }
 }
 
 # ".80", ".286": two decimals or as many as the value has; no leading zero.

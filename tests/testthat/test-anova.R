@@ -208,3 +208,11 @@ test_that("printing names type, basis and method", {
     anova(fit, stats::update(1 ~ 1, . ~ .))
   }, error = TRUE)
 })
+
+test_that("degrees of freedom asked for in the wrong place are pointed to the right one", {
+  fit <- lmm(distance ~ age + (1 | Subject), data = nlme::Orthodont)
+  for (ask in list(anova, summary)) {
+    expect_error(ask(fit, ddf = "Kenward-Roger"), "in the fit", class = "samepage_error_argument")
+  }
+  expect_error(anova(fit, tipe = 3), "spelling", class = "samepage_error_argument")
+})

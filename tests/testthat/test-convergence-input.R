@@ -246,6 +246,7 @@ test_that("ratings and times that are no numbers are an error with advice", {
     convergence(formula, replaced("session", as.Date("2024-01-01") + ratings$session))
     convergence(formula, replaced("wai_patient", factor(ratings$wai_patient)))
     convergence(formula, replaced("wai_patient", rep("often", nrow(ratings))))
+    convergence(formula, replaced("wai_patient", sub(".", ",", ratings$wai_patient, fixed = TRUE)))
     convergence(formula, replaced("wai_therapist", ratings$bdi > 20))
     convergence(formula, replaced("wai_therapist", as.list(ratings$bdi)))
     convergence(formula, replaced("wai_therapist", cbind(ratings$bdi, 1)))

@@ -227,3 +227,37 @@ test_that("plot() refuses what it cannot show", {
     plot(many, dyads = 200)
   })
 })
+
+test_that("summary() points to ratings that may stand for missing ones", {
+  coded <- function(...) {
+    data <- ratings
+    for (change in list(...)) {
+      data[change$at, change$column] <- change$value
+    }
+    suppressMessages(convergence(formula, data))
+  }
+  expect_identical(nrow(summary(scores_of())$far_off), 0L)
+  codes <- coded(
+    list(at = c(3, 20), column = "p", value = 99), list(at = 30, column = "p", value = 98),
+    list(at = 11, column = "q", value = -9)
+  )
+  rest <- function(x, at) range(x[-at], na.rm = TRUE)
+  expect_identical(summary(codes)$far_off, data.frame(
+    rater = c("p", "q"), n = c(3L, 1L), values = c("98, 99", "-9"),
+    from = c(rest(ratings$p, c(3, 20, 30))[1], rest(ratings$q, 11)[1]),
+    to = c(rest(ratings$p, c(3, 20, 30))[2], rest(ratings$q, 11)[2])
+  ))
+  expect_output(
+    print(summary(codes)), "3 ratings of p far from all others: 98, 99;", fixed = TRUE
+  )
+  # Outside the window it was not used.
+  outside <- ratings
+  outside$p[5] <- 99
+  expect_identical(nrow(summary(
+    suppressMessages(convergence(formula, outside, window = c(1, 4)))
+  )$far_off), 0L)
+  # A scale of two values has a gap too, and one value has none.
+  expect_null(far_off(c(0, 0, 0, 0, 1, 1)))
+  expect_null(far_off(rep(3, 5)))
+  expect_null(far_off(c(1, 1, 2, 3, 3, 7)))
+})

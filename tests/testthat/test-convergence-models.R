@@ -586,6 +586,8 @@ test_that("columns must be there, numeric, finite and not named like a predictor
   text <- study
   text$bdi <- as.character(text$bdi)
   expect_error(fit_small(data = text), "must be numeric", class = "samepage_error_not_numeric")
+  text$bdi <- sub(".", ",", text$bdi, fixed = TRUE)
+  expect_error(fit_small(data = text), "comma, as in", class = "samepage_error_not_numeric")
   expect_error(
     fit_small(formula = bdi ~ log(arm) | patient), "could not be computed",
     class = "samepage_error_formula"
@@ -633,6 +635,10 @@ test_that("data that cannot carry the models are refused in plain words", {
   expect_error(fit_small(data = flat), "must vary", class = "samepage_error_constant_response")
   once <- study[first_row(study$patient), ]
   expect_error(fit_small(data = once), "vary within dyads", class = "samepage_error_constant_time")
+  twice <- study[first_row(study$patient) | rev(first_row(rev(study$patient))), ]
+  expect_error(
+    fit_small(data = twice), "no dyad has more than 2", class = "samepage_error_few_outcomes"
+  )
   gone <- study
   gone$bdi <- NA_real_
   expect_error(fit_small(data = gone), class = "samepage_error_rows")

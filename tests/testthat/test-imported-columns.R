@@ -71,3 +71,37 @@ test_that("weights and subset that cannot be computed are refused in words", {
   fit <- lmm(formula, data)
   expect_error(predict(fit, as.matrix(data)), "`newdata`", class = "samepage_error_data")
 })
+
+test_that("predictors whose every value has a label are told to be numbers", {
+  labelled <- function(x, labels) {
+    structure(x, labels = labels, class = c("haven_labelled", "vctrs_vctr", class(x)))
+  }
+  data <- orthodont_copy()
+  three <- rep(c(1, 2, NA, 3), length.out = nrow(data))
+  data$arm <- labelled(three, c(wait = 1, short = 2, long = 3))
+  data$sex <- labelled(as.numeric(data$Sex), c(male = 1, female = 2))
+  data$scale <- labelled(rep(c(2, 3, 1), length.out = nrow(data)), c(never = 1, always = 3))
+  expect_message(
+    fit <- lmm(distance ~ age + arm + sex + scale + (1 | Subject), data),
+    "taken as numbers: `arm`.", fixed = TRUE, class = "samepage_message_labelled"
+  )
+  expect_false(anyNA(fixef(fit)[c("arm", "sex")]))
+  # A factor, or the labelled outcome, is no such thing.
+  expect_no_message(lmm(distance ~ factor(arm) + (1 | Subject), data))
+  expect_no_message(lmm(arm ~ age + (1 | Subject), data))
+
+  told <- study1
+  told$arm <- labelled(as.numeric(as.integer(told$patient) %% 3), c(a = 0, b = 1, c = 2))
+  scores <- suppressMessages(
+    convergence(wai_patient + wai_therapist ~ session | patient, data = study1)
+  )
+  models <- function(covariates) {
+    convergence_models(bdi ~ session | patient, told, scores, covariates = covariates)
+  }
+  for (covariates in list("arm", ~ arm * session)) {
+    expect_message(
+      suppressMessages(models(covariates), classes = "samepage_message_left_out"),
+      "`arm`", class = "samepage_message_labelled"
+    )
+  }
+})

@@ -351,4 +351,9 @@ test_that("an outcome in a matrix of one column, as scale() makes it, is a colum
     lmm(cbind(distance, age) ~ 1 + (1 | Subject), data),
     class = "samepage_error_response"
   )
+  data$distance <- c("", NA, "NA", sub(".", ",", format(data$distance[-(1:3)]), fixed = TRUE))
+  expect_error(
+    lmm(distance ~ age + (1 | Subject), data), "comma, as in \"",
+    class = "samepage_error_response"
+  )
 })

@@ -102,6 +102,7 @@ test_that("printing says it in words", {
     power_slope(n = 96, power = .8, reliability = c(1, .65))
     power_slope(n = 139, beta = .2, alternative = "one.sided")
     power_slope(n = 139, beta = .2)["power"]
+    power_slope(n = 139, beta = c(-.2, .9), alternative = "one.sided")
   })
   expect_snapshot(error = TRUE, {
     power_slope(n = 50)
