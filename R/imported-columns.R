@@ -31,7 +31,12 @@ plain_columns <- function(data) {
 #' @noRd
 inform_labelled <- function(data, predictors) {
   columns <- unclass(data)
-  labelled <- names(columns)[vapply(columns, inherits, NA, what = "haven_labelled")]
+  labelled <- character()
+  for (name in names(columns)) {
+    if (inherits(.subset2(columns, name), "haven_labelled")) {
+      labelled <- c(labelled, name)
+    }
+  }
   if (length(labelled) == 0L) {
     return(invisible())
   }

@@ -156,6 +156,6 @@ test_that("ratings scatter about their lines as real ones do", {
   for (rater in c("wai_patient", "wai_therapist")) {
     expect_gt(scatter_of_ratings(study1, rater, "session"), 0.28)
     # not as much: the published spread of the scores leaves little room for error in three ratings
-    expect_gt(scatter_of_ratings(study2[study2$occasion %in% 1:3, ], rater, "occasion"), 0.22)
+    expect_gt(scatter_of_ratings(study2[study2$occasion %in% 1:3, ], rater, "occasion"), 0.2)
   }
 })
