@@ -185,30 +185,31 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
     return SP_OK;
 }
 
+static void multiply_by(double factor, size_t n, double *x) {
+    for (size_t i = 0; i < n; i++) {
+        x[i] *= factor;
+    }
+}
+
 sp_status sp_ranef_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
-                      const sp_units *units, const double *G, double s, int level, double *memory,
-                      double *mean, double *variance) {
+                      const sp_units *units, const double *G, double s, double *memory,
+                      double *const *mean, double *const *variance) {
     natural at;
     carve(data, model, memory, &at);
     set_natural(model, blocks, units, G, s, &at);
     sp_status status = sp_reml_value(data, model, &at.point, &at.work, &at.value);
-    if (status != SP_OK) {
-        return status;
+    for (int l = 0; status == SP_OK && l < model->n_levels; l++) {
+        status = sp_reml_ranef(data, model, &at.point, &at.work, &at.value, l, mean[l],
+                               variance ? variance[l] : NULL);
     }
-    status = sp_reml_ranef(data, model, &at.point, &at.work, &at.value, level, mean, variance);
-    if (status != SP_OK) {
-        return status;
-    }
-    size_t ql = (size_t)model->dim[level], groups = (size_t)data->n_nodes[level];
-    for (size_t i = 0; i < ql * groups; i++) {
-        mean[i] *= units->y_scale;
-    }
-    if (variance) {
-        for (size_t i = 0; i < ql * ql * groups; i++) {
-            variance[i] *= units->y_scale * units->y_scale;
+    for (int l = 0; status == SP_OK && l < model->n_levels; l++) {
+        size_t ql = (size_t)model->dim[l], groups = (size_t)data->n_nodes[l];
+        multiply_by(units->y_scale, ql * groups, mean[l]);
+        if (variance) {
+            multiply_by(units->y_scale * units->y_scale, ql * ql * groups, variance[l]);
         }
     }
-    return SP_OK;
+    return status;
 }
 
 size_t sp_adjustment_work_size(const sp_reduced *data, const sp_model *model) {
