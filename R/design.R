@@ -15,6 +15,7 @@ build_design <- function(spec, frame, contrasts = NULL) {
   if (!is.null(contrasts)) {
     contrasts <- check_contrasts(contrasts, frame)
   }
+  check_fixed_size(attr(frame, "terms"), frame)
   fixed <- design_columns(attr(frame, "terms"), frame, contrasts)
   groupings <- code_groupings(spec$terms, frame)
   levels <- arrange_levels(groupings)
@@ -229,7 +230,7 @@ check_contrasts <- function(contrasts, frame) {
   for (name in names(contrasts)) {
     coding <- contrasts[[name]]
     column <- .subset2(frame, name)
-    n <- if (is.factor(column)) nlevels(column) else length(unique(column))
+    n <- count_levels(column)
     if (is.character(coding)) {
       if (length(coding) != 1L || !exists(coding, mode = "function")) {
         stop_contrasts(
@@ -257,8 +258,7 @@ check_levels <- function(variables) {
     if (is.numeric(column)) {
       next
     }
-    n_levels <- if (is.factor(column)) nlevels(column) else length(unique(column))
-    if (n_levels < 2L) {
+    if (count_levels(column) < 2L) {
       stop_samepage("one_level", c(
         paste0(
           "The factor `", names(variables)[i], "` must have at least two levels in the rows used."
@@ -268,6 +268,50 @@ check_levels <- function(variables) {
       ))
     }
   }
+}
+
+# Of a factor, or of what will become one.
+count_levels <- function(column) {
+  if (is.factor(column)) nlevels(column) else length(unique(column))
+}
+
+# Thousands of fixed effects are seldom meant: ids typed in the fixed part, or numbers read as
+# text. Said before their columns are made, which alone may take all memory; refused beyond what
+# the core takes.
+check_fixed_size <- function(terms, frame, many = 1000, most = 20000) {
+  factors <- attr(terms, "factors")
+  variables <- .subset(frame, variable_names(terms))
+  # Dates and durations are numbers in a model, though not for is.numeric().
+  is_factor <- vapply(variables, function(x) is.factor(x) || is.character(x), logical(1))
+  if (length(factors) == 0L || !any(is_factor)) {
+    return(invisible(terms))
+  }
+  width <- vapply(variables, NCOL, integer(1))
+  width[is_factor] <- vapply(variables[is_factor], count_levels, integer(1))
+  size <- apply(factors, 2L, function(coding) prod((width - (is_factor & coding == 1))[coding > 0]))
+  if (sum(size) <= many) {
+    return(invisible(terms))
+  }
+  widest <- which.max(width * is_factor)
+  name <- names(variables)[widest]
+  found <- paste0(
+    "Found ", count_of(sum(size), "column"), ", ",
+    format(sum(size[factors[widest, ] > 0]), big.mark = ",", scientific = FALSE),
+    " of them for the ", count_of(width[[widest]], "level"), " of `", name, "`."
+  )
+  advice <- paste0(
+    "If `", name, "` names units, write (1 | ", name, "); if it holds numbers, make it numeric."
+  )
+  if (sum(size) > most) {
+    stop_samepage("many_columns", c(
+      paste0("The fixed part must have at most ", count_of(most, "column"), "."),
+      x = found, i = advice
+    ))
+  }
+  inform_samepage("many_columns", c(
+    "So many fixed effects take long: time grows with the third power of their number.",
+    x = found, i = advice
+  ))
 }
 
 #' Codes of every grouping that the terms name

@@ -142,6 +142,13 @@ with_core <- function(fit, core) {
   fit
 }
 
+# The fit with other covariance parameters than its solution's.
+with_parameters <- function(fit, parameters) {
+  core <- .subset2(fit, "core")
+  core$parameters <- parameters
+  with_core(fit, core)
+}
+
 # The same model with another response and its solution.
 with_response <- function(fit, y, core) {
   frame <- unclass(.subset2(fit, "frame"))

@@ -91,110 +91,22 @@ profile_parameter <- function(fit, row, target) {
 # The rise of the criterion when standard deviation or correlation `row` is held at a
 # value: a function of that value, each call of which starts from the answer of the
 # one before.
-#
-# Every block is L L', L lower triangular. In the block of the held parameter the rows
-# are put in such an order that a standard deviation is L's first diagonal element, and
-# a correlation the direction of L's second row, whose length is free in its place.
 held_rise <- function(fit, row) {
-  table <- component(fit, "parameter_table")
-  blocks <- component(fit, "blocks")
-  k <- component(fit, "n_parameters")
-  sizes <- vapply(blocks, function(block) length(block$columns), integer(1))
-  orders <- lapply(sizes, seq_len)
-  held <- table$block[row]
-  kind <- if (is.na(held)) "sigma" else if (is.na(table$var2[row])) "sd" else "cor"
-  if (kind != "sigma") {
-    orders[[held]] <- unique(c(table$column[row], table$row[row], orders[[held]]))
-  }
-  block_of <- c(rep.int(seq_along(sizes), sizes * (sizes + 1L) / 2L), 0L)
-  own <- which(block_of == held)
-  # Places in the vector of all elements: of L[1, 1], L[2, 1] and L[2, 2].
-  at <- if (kind != "sigma") own[c(1L, 2L, sizes[held] + 1L)]
-  free <- setdiff(seq_len(k), switch(kind, sigma = k, sd = at[1L], cor = at[2L]))
-
-  place <- function(value, moving) {
-    x <- numeric(k)
-    x[free] <- moving
-    switch(kind,
-      sigma = x[k] <- 2 * log(value),
-      sd = x[at[1L]] <- value,
-      # Signs are taken off, which would turn the correlation round.
-      cor = x[at] <- c(abs(x[at[1L]]), c(value, sqrt(1 - value^2)) * abs(x[at[3L]]))
-    )
-    x
-  }
-  factors_of <- function(x) {
-    Map(function(i, q) {
-      factor <- matrix(0, q, q)
-      factor[lower.tri(factor, diag = TRUE)] <- x[block_of == i]
-      factor
-    }, seq_along(sizes), sizes)
-  }
-  parameters_of <- function(x, factors) {
-    covariances <- Map(function(factor, order) {
-      covariance <- tcrossprod(factor)
-      covariance[order, order] <- covariance
-      covariance[lower.tri(covariance, diag = TRUE)]
-    }, factors, orders)
-    c(unlist(covariances), exp(x[k]))
-  }
-  # The gradient in the elements of L and log s from that in the parameters.
-  slope_of <- function(factors, parameters, gradient) {
-    slopes <- Map(function(factor, order, i) {
-      gamma <- matrix(0, nrow(factor), ncol(factor))
-      gamma[lower.tri(gamma, diag = TRUE)] <- gradient[block_of == i]
-      gamma <- (gamma + t(gamma)) / 2
-      slope <- 2 * gamma[order, order, drop = FALSE] %*% factor
-      slope[lower.tri(slope, diag = TRUE)]
-    }, factors, orders, seq_along(sizes))
-    c(unlist(slopes), gradient[k] * parameters[k])
-  }
-
-  lowest <- component(fit, "criterion")
-  rise_at <- function(value, moving) {
-    x <- place(value, moving)
-    factors <- factors_of(x)
-    parameters <- parameters_of(x, factors)
-    got <- tryCatch(
-      evaluate_reduced(
-        component(fit, "reduced"), component(fit, "blocks"), parameters, component(fit, "reml")
-      ),
-      error = function(condition) NULL
-    )
-    if (is.null(got)) {
-      return(list(rise = Inf, slope = 0 * moving))
-    }
-    slope <- slope_of(factors, parameters, got$gradient)
-    if (kind == "cor") {
-      slope[at[3L]] <- value * slope[at[2L]] + sqrt(1 - value^2) * slope[at[3L]]
-      signs <- sign(c(moving[match(at[1L], free)], moving[match(at[3L], free)]))
-      slope[at[c(1L, 3L)]] <- slope[at[c(1L, 3L)]] * signs
-    }
-    list(rise = got$criterion - lowest, slope = slope[free])
-  }
-
-  starts <- free_starts(fit, orders, kind, at, free)
-  last <- starts[[1L]]
-  # By symmetry the rise has no slope in a diagonal element of zero: no search would leave it.
-  diagonal <- unlist(lapply(sizes, function(q) diag(q)[lower.tri(diag(q), diag = TRUE)]))
-  diagonal <- which(c(diagonal, 0)[free] == 1)
+  held <- hold_parameter(fit, row)
+  starts <- free_starts(fit, held)
   least <- 1e-3 * abs(starts[[2L]])
-  off_zero <- function(x) {
-    small <- diagonal[abs(x[diagonal]) < least[diagonal]]
-    x[small] <- least[small]
-    x
-  }
+  last <- starts[[1L]]
   function(value, careful = FALSE) {
     # nlminb() asks for value and gradient one after the other.
     seen <- list(moving = NULL)
     look <- function(moving) {
       if (!identical(moving, seen$moving)) {
-        seen <<- c(list(moving = moving), rise_at(value, moving))
+        seen <<- c(list(moving = moving), rise_at(fit, held, value, moving))
       }
       seen
     }
     best <- list(objective = Inf, par = last)
-    warm <- off_zero(last)
+    warm <- off_zero(last, held, least)
     for (start in if (careful) c(list(warm), starts) else list(warm)) {
       found <- stats::nlminb(
         start, function(moving) look(moving)$rise, function(moving) look(moving)$slope,
@@ -210,10 +122,126 @@ held_rise <- function(fit, row) {
   }
 }
 
+#' Coordinates in which one standard deviation or correlation can be held
+#'
+#' Every block is L L', L lower triangular; the elements of all L, and log s last, are the
+#' vector x. In the block of the held parameter the rows are put in such an order that a
+#' standard deviation is L's first diagonal element, and a correlation the direction of L's
+#' second row, whose length is free in its place.
+#'
+#' @returns A list: `kind` ("sd", "cor" or "sigma"), `sizes` and `orders` (of each block's
+#'   rows), `block_of` (of each element of x, 0 for s), `at` (places in x of the block's
+#'   L\[1, 1\], L\[2, 1\] and L\[2, 2\]), `free` (places that move), `diagonal` (which of the
+#'   free ones are diagonal elements).
+#' @noRd
+hold_parameter <- function(fit, row) {
+  table <- component(fit, "parameter_table")
+  k <- component(fit, "n_parameters")
+  sizes <- vapply(component(fit, "blocks"), function(block) length(block$columns), integer(1))
+  orders <- lapply(sizes, seq_len)
+  block <- table$block[row]
+  kind <- if (is.na(block)) "sigma" else if (is.na(table$var2[row])) "sd" else "cor"
+  block_of <- c(rep.int(seq_along(sizes), sizes * (sizes + 1L) / 2L), 0L)
+  at <- NULL
+  if (kind != "sigma") {
+    orders[[block]] <- unique(c(table$column[row], table$row[row], orders[[block]]))
+    at <- which(block_of == block)[c(1L, 2L, sizes[block] + 1L)]
+  }
+  free <- setdiff(seq_len(k), switch(kind, sigma = k, sd = at[1L], cor = at[2L]))
+  on_diagonal <- unlist(lapply(sizes, function(q) diag(q)[lower.tri(diag(q), diag = TRUE)]))
+  list(
+    kind = kind, sizes = sizes, orders = orders, block_of = block_of, at = at, free = free,
+    diagonal = which(c(on_diagonal, 0)[free] == 1)
+  )
+}
+
+# By symmetry the rise has no slope in a diagonal element of zero: no search would leave it.
+off_zero <- function(moving, held, least) {
+  small <- held$diagonal[abs(moving[held$diagonal]) < least[held$diagonal]]
+  moving[small] <- least[small]
+  moving
+}
+
+# The rise and its slope in the free elements.
+rise_at <- function(fit, held, value, moving) {
+  x <- place_held(held, value, moving)
+  factors <- held_factors(held, x)
+  parameters <- held_parameters(held, factors, x)
+  got <- tryCatch(
+    evaluate_reduced(
+      component(fit, "reduced"), component(fit, "blocks"), parameters, component(fit, "reml")
+    ),
+    error = function(condition) NULL
+  )
+  if (is.null(got)) {
+    return(list(rise = Inf, slope = 0 * moving))
+  }
+  list(
+    rise = got$criterion - component(fit, "criterion"),
+    slope = free_slope(held, held_slope(held, factors, parameters, got$gradient), value, moving)
+  )
+}
+
+# x from the held value and what moves.
+place_held <- function(held, value, moving) {
+  at <- held$at
+  k <- length(held$block_of)
+  x <- numeric(k)
+  x[held$free] <- moving
+  switch(held$kind,
+    sigma = x[k] <- 2 * log(value),
+    sd = x[at[1L]] <- value,
+    # Signs are taken off, which would turn the correlation round.
+    cor = x[at] <- c(abs(x[at[1L]]), c(value, sqrt(1 - value^2)) * abs(x[at[3L]]))
+  )
+  x
+}
+
+held_factors <- function(held, x) {
+  Map(function(i, q) {
+    factor <- matrix(0, q, q)
+    factor[lower.tri(factor, diag = TRUE)] <- x[held$block_of == i]
+    factor
+  }, seq_along(held$sizes), held$sizes)
+}
+
+held_parameters <- function(held, factors, x) {
+  covariances <- Map(function(factor, order) {
+    covariance <- tcrossprod(factor)
+    covariance[order, order] <- covariance
+    covariance[lower.tri(covariance, diag = TRUE)]
+  }, factors, held$orders)
+  c(unlist(covariances), exp(x[length(x)]))
+}
+
+# The gradient in x from that in the parameters.
+held_slope <- function(held, factors, parameters, gradient) {
+  slopes <- Map(function(factor, order, i) {
+    gamma <- matrix(0, nrow(factor), ncol(factor))
+    gamma[lower.tri(gamma, diag = TRUE)] <- gradient[held$block_of == i]
+    gamma <- (gamma + t(gamma)) / 2
+    slope <- 2 * gamma[order, order, drop = FALSE] %*% factor
+    slope[lower.tri(slope, diag = TRUE)]
+  }, factors, held$orders, seq_along(held$sizes))
+  k <- length(parameters)
+  c(unlist(slopes), gradient[k] * parameters[k])
+}
+
+# What of it belongs to the free elements, by the chain rule through place_held().
+free_slope <- function(held, slope, value, moving) {
+  if (held$kind == "cor") {
+    at <- held$at
+    slope[at[3L]] <- value * slope[at[2L]] + sqrt(1 - value^2) * slope[at[3L]]
+    signs <- sign(moving[match(at[c(1L, 3L)], held$free)])
+    slope[at[c(1L, 3L)]] <- slope[at[c(1L, 3L)]] * signs
+  }
+  slope[held$free]
+}
+
 # Where the free elements may start: at the fit; and, because a held parameter can make
 # a second minimum the lower one, at random effects of moderate size without
 # correlations and with strong ones of either sign.
-free_starts <- function(fit, orders, kind, at, free) {
+free_starts <- function(fit, held) {
   s <- component(fit, "residual_variance")
   table <- component(fit, "parameter_table")
   variances <- which(is.na(table$var2) & !is.na(table$var1))
@@ -223,7 +251,7 @@ free_starts <- function(fit, orders, kind, at, free) {
   covariances <- Map(function(covariance, floor, order) {
     covariance <- covariance + diag((1e-3 * floor)^2, length(order))
     list(fit = covariance, sd = pmax(sqrt(diag(covariance)), floor))
-  }, component(fit, "covariances"), moderate, orders)
+  }, component(fit, "covariances"), moderate, held$orders)
   choices <- list(
     function(block) block$fit,
     function(block) diag(block$sd^2, length(block$sd)),
@@ -236,12 +264,12 @@ free_starts <- function(fit, orders, kind, at, free) {
   lapply(choices, function(choose) {
     factors <- Map(function(block, order) {
       lower_factor(choose(block)[order, order, drop = FALSE])
-    }, covariances, orders)
+    }, covariances, held$orders)
     x <- c(unlist(lapply(factors, function(l) l[lower.tri(l, diag = TRUE)])), log(s))
-    if (kind == "cor") {
-      x[at[3L]] <- sqrt(sum(x[at[2:3]]^2))
+    if (held$kind == "cor") {
+      x[held$at[3L]] <- sqrt(sum(x[held$at[2:3]]^2))
     }
-    x[free]
+    x[held$free]
   })
 }
 

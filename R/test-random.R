@@ -284,9 +284,7 @@ mixture_words <- function(weights) {
 # data's own counts as one of them. Which fixed effects they are drawn with does not
 # matter, the statistic does not depend on them.
 simulated_p <- function(fit, reduction, core, statistic, nsim, seed) {
-  smaller <- fit$core
-  smaller$parameters <- embedded_parameters(fit, reduction, core)
-  null <- with_core(fit, smaller)
+  null <- with_parameters(fit, embedded_parameters(fit, reduction, core))
   replay <- kept_replay(fit)$replay
   rises <- map_drawn_responses(null, nsim, seed, function(y) {
     larger <- solve_response(fit, replay, y)

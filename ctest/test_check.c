@@ -78,7 +78,6 @@ static sp_status variance_between(void *unused, sp_check check, void *check_data
 typedef struct {
     reduced_case c;
     const double *G;
-    int level;
 } evaluation;
 
 /* The data, with somebody to ask. */
@@ -108,13 +107,18 @@ static sp_status predictions(void *what, sp_check check, void *check_data) {
     evaluation *e = what;
     sp_reduced data = asked_of(e, check, check_data);
     double *memory = dense_new(sp_results_work_size(&data, &e->c.model));
-    double *mean = dense_new(2 * (size_t)data.n_units),
-           *variance = dense_new(4 * (size_t)data.n_units);
-    sp_status status = sp_ranef_at(&data, &e->c.model, &e->c.blocks, &e->c.units, e->G, 0.8,
-                                   e->level, memory, mean, variance);
+    double *mean[SP_MAX_LEVELS], *variance[SP_MAX_LEVELS];
+    for (int l = 0; l < data.n_levels; l++) {
+        mean[l] = dense_new(2 * (size_t)data.n_nodes[l]);
+        variance[l] = dense_new(4 * (size_t)data.n_nodes[l]);
+    }
+    sp_status status = sp_ranef_at(&data, &e->c.model, &e->c.blocks, &e->c.units, e->G, 0.8, memory,
+                                   mean, variance);
     free(memory);
-    free(mean);
-    free(variance);
+    for (int l = 0; l < data.n_levels; l++) {
+        free(mean[l]);
+        free(variance[l]);
+    }
     return status;
 }
 
@@ -153,9 +157,7 @@ static void one_evaluation(int n_levels, int same) {
     printf("# %d levels, %d shared items, %d items\n", n_levels, e.c.data.n_shared,
            e.c.data.n_items);
     ct_stops("criterion and derivatives", 10, results, &e);
-    for (e.level = 0; e.level < n_levels; e.level++) {
-        ct_stops("predictions", 5, predictions, &e);
-    }
+    ct_stops("predictions", 5 * n_levels, predictions, &e);
     ct_stops("Kenward and Roger", 10, adjustment, &e);
     reduced_free(&e.c);
     dense_free_model(&m);

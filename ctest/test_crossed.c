@@ -136,7 +136,11 @@ static sp_status evaluate(void *of, sp_check check, void *check_data) {
     int owned = c->n_owned;
     size_t k = (size_t)c->model.n_par + 1, p = (size_t)data.p;
     double *memory = own_doubles(c, sp_adjustment_work_size(&data, &c->model));
-    double *mean = own_doubles(c, 2 * N_UNITS), *variance = own_doubles(c, 4 * N_UNITS);
+    double *mean[SP_MAX_LEVELS], *variance[SP_MAX_LEVELS];
+    for (int l = 0; l < data.n_levels; l++) {
+        mean[l] = own_doubles(c, 2 * N_UNITS);
+        variance[l] = own_doubles(c, 4 * N_UNITS);
+    }
     double *W = own_doubles(c, k * k);
     for (size_t r = 0; r < k; r++) {
         W[r + k * r] = 1.0;
@@ -147,8 +151,8 @@ static sp_status evaluate(void *of, sp_check check, void *check_data) {
         status =
             sp_results_at(&data, &c->model, &c->blocks, &c->units, 1, e->G, 0.8, memory, &results);
     } else if (e->what == PREDICTIONS) {
-        status = sp_ranef_at(&data, &c->model, &c->blocks, &c->units, e->G, 0.8, 0, memory, mean,
-                             variance);
+        status =
+            sp_ranef_at(&data, &c->model, &c->blocks, &c->units, e->G, 0.8, memory, mean, variance);
     } else {
         status = sp_adjustment_at(&data, &c->model, &c->blocks, &c->units, e->G, 0.8, W, memory,
                                   own_doubles(c, p * p));
@@ -195,18 +199,23 @@ static void test_nested_is_the_same(void) {
     sp_crossed crossed;
     crossed_init(&m, &general, &crossed);
     reduced_init(&m, &nested);
-    double G[8], mean[2][2 * N_UNITS], variance[2][4 * N_UNITS];
-    for (int level = 0; level < 2; level++) {
-        reduced_case *cases[] = {&general, &nested};
-        for (int i = 0; i < 2; i++) {
-            reduced_case *c = cases[i];
-            double s = reduced_matrices(c, parameters, G);
-            sp_ranef_at(&c->data, &c->model, &c->blocks, &c->units, G, s, level,
-                        own_doubles(c, sp_results_work_size(&c->data, &c->model)), mean[i],
-                        variance[i]);
+    double G[8], *mean[2][2], *variance[2][2];
+    reduced_case *cases[] = {&general, &nested};
+    for (int i = 0; i < 2; i++) {
+        reduced_case *c = cases[i];
+        for (int l = 0; l < 2; l++) {
+            mean[i][l] = own_doubles(c, 2 * N_UNITS);
+            variance[i][l] = own_doubles(c, 4 * N_UNITS);
         }
-        ct_near_all("predictions", 2 * m.n_groups[level], mean[0], mean[1], 1e-11);
-        ct_near_all("their variances", 4 * m.n_groups[level], variance[0], variance[1], 1e-11);
+        double s = reduced_matrices(c, parameters, G);
+        sp_ranef_at(&c->data, &c->model, &c->blocks, &c->units, G, s,
+                    own_doubles(c, sp_results_work_size(&c->data, &c->model)), mean[i],
+                    variance[i]);
+    }
+    for (int l = 0; l < 2; l++) {
+        int groups = m.n_groups[l];
+        ct_near_all("predictions", 2 * groups, mean[0][l], mean[1][l], 1e-11);
+        ct_near_all("their variances", 4 * groups, variance[0][l], variance[1][l], 1e-11);
     }
     reduced_free(&general);
     reduced_free(&nested);

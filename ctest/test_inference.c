@@ -143,10 +143,10 @@ static void statuses(void) {
     ct_int("V not positive definite", results_at(&c, 1, (const double[]){-3.0, 0.7}, &out),
            SP_SINGULAR);
     ct_int("NaN", results_at(&c, 1, (const double[]){NAN, 0.7}, &out), SP_SINGULAR);
-    double mean[4], G[1] = {1.0};
+    double mean[4], *means[] = {mean}, G[1] = {1.0};
     double *memory = own_doubles(&c, sp_results_work_size(&c.data, &c.model));
     ct_int("predictions where V is not positive definite",
-           sp_ranef_at(&c.data, &c.model, &c.blocks, &c.units, G, -0.1, 0, memory, mean, NULL),
+           sp_ranef_at(&c.data, &c.model, &c.blocks, &c.units, G, -0.1, memory, means, NULL),
            SP_SINGULAR);
     double W[4] = {0.0}, adjustment[4];
     ct_int("adjustment where V is not positive definite",
@@ -229,9 +229,9 @@ static void one_way(void) {
            SP_OK);
     ct_near("  of a balanced mean is zero", adjustment[0], 0.0, 1e-14);
 
-    double b[M], v[M], shrunk[M], left[M];
-    sp_ranef_at(&c.data, &c.model, &c.blocks, &c.units, &g, s, 0,
-                own_doubles(&c, sp_results_work_size(&c.data, &c.model)), b, v);
+    double b[M], v[M], shrunk[M], left[M], *bs[] = {b}, *vs_of_b[] = {v};
+    sp_ranef_at(&c.data, &c.model, &c.blocks, &c.units, &g, s,
+                own_doubles(&c, sp_results_work_size(&c.data, &c.model)), bs, vs_of_b);
     for (int u = 0; u < M; u++) {
         shrunk[u] = N * g / l * (mean[u] - grand);
         left[u] = g * s / l;

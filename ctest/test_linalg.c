@@ -148,6 +148,14 @@ static void eigenvalues(void) {
     ct_near_all("diagonal, to be turned", 2, w, (const double[]){-3.0, 2.0}, 0.0);
     ct_near_all("its vectors", 4, unlike, (const double[]){0.0, 1.0, 1.0, 0.0}, 0.0);
 
+    /* Variances 4e12 and 9e-12 with a correlation of 1/2, and one of zero. */
+    const double apart[9] = {4e12, 3.0, 0.0, 3.0, 9e-12, 0.0, 0.0, 0.0, 0.0};
+    double vectors[9], scale[3];
+    ct_int("eigenvalues of correlations", sp_eigen_scaled(3, apart, vectors, scale, w, work), 0);
+    ct_near_all("whatever the scales", 3, w, (const double[]){0.0, 0.5, 1.5}, 1e-15);
+    ct_near_all("which are", 3, scale, (const double[]){2e6, 3e-6, 1.0}, 1e-15);
+    ct_near("the largest one's vector", vectors[6] / vectors[7], 1.0, 1e-15);
+
     /* [3 0; 4 5]: singular values 3 sqrt(5) and sqrt(5), left vectors (1, 3) and (3, -1) over
      * sqrt(10). */
     double S[4] = {3.0, 4.0, 0.0, 5.0}, s[2], U[4], svd_work[16];

@@ -387,37 +387,15 @@ static void transpose(size_t N, double *M) {
     }
 }
 
-/* A square root of a symmetric matrix. SP_SINGULAR when it has a negative eigenvalue that is more
- * than rounding. */
-static sp_status square_root(int n, const double *G, double *small, double *root) {
-    double *V = small, *w = V + (size_t)n * n;
-    memcpy(V, G, (size_t)n * n * sizeof(double));
-    if (sp_eigen(n, V, w, w + n)) {
-        return SP_LAPACK;
-    }
-    if (w[0] < -1e-10 * fabs(w[n - 1])) {
-        return SP_SINGULAR;
-    }
-    for (int j = 0; j < n; j++) {
-        for (int i = 0; i < n; i++) {
-            root[i + (size_t)n * j] = V[i + (size_t)n * j] * sqrt(w[j] > 0.0 ? w[j] : 0.0);
-        }
-    }
-    return SP_OK;
-}
-
+/* SP_SINGULAR where a matrix has no root, being no covariance matrix. */
 static sp_status set_roots(const sp_model *model, const sp_point *point, system *o) {
     double *root = o->root_G, *transposed = o->root_Gt;
     for (int l = 0; l < model->n_levels; l++) {
         int n = model->dim[l];
-        if (n > 0 && point->root[l]) {
-            memcpy(root, point->root[l], (size_t)n * n * sizeof(double));
-        } else if (n > 0) {
-            sp_status status = square_root(n, point->G[l], o->small, root);
-            if (status != SP_OK) {
-                return status;
-            }
+        if (!point->root[l]) {
+            return SP_SINGULAR;
         }
+        memcpy(root, point->root[l], (size_t)n * n * sizeof(double));
         for (int j = 0; j < n; j++) {
             for (int i = 0; i < n; i++) {
                 transposed[j + (size_t)n * i] = root[i + (size_t)n * j];

@@ -44,17 +44,9 @@ size_t sp_results_work_size(const sp_reduced *data, const sp_model *model) {
 /* root root' = G (n x n) by the eigenvectors of the correlations. Returns 0 where G is no
  * covariance matrix, rounding aside. work: n * (n + 5). */
 static int square_root(int n, const double *G, double *root, double *work) {
+    const double rounding = 1e-12; /* of an eigenvalue of correlations, per row */
     double *A = work, *scale = A + (size_t)n * n, *w = scale + n;
-    for (int i = 0; i < n; i++) {
-        double variance = G[i + (size_t)n * i];
-        scale[i] = variance > 0.0 ? sqrt(variance) : 1.0;
-    }
-    for (int j = 0; j < n; j++) {
-        for (int i = 0; i < n; i++) {
-            A[i + (size_t)n * j] = G[i + (size_t)n * j] / (scale[i] * scale[j]);
-        }
-    }
-    if (n > 0 && (sp_eigen(n, A, w, w + n) || !(w[0] >= -1e-12 * n))) {
+    if (n > 0 && (sp_eigen_scaled(n, G, A, scale, w, w + n) || !(w[0] >= -rounding * n))) {
         return 0;
     }
     for (int j = 0; j < n; j++) {
@@ -128,6 +120,20 @@ void sp_beta(const sp_reduced *data, const sp_units *units, const double *root, 
     back_solve(p, units->Rx, beta);
 }
 
+static void multiply_by(double factor, size_t n, double *x) {
+    for (size_t i = 0; i < n; i++) {
+        x[i] *= factor;
+    }
+}
+
+/* Ru (p x p) = Rx^-1 times the root of Phi: Ru Ru' is the covariance of beta beside y_scale^2. */
+static void root_in_user_units(int p, const sp_units *units, const double *root, double *Ru) {
+    for (int j = 0; j < p; j++) {
+        memcpy(Ru + (size_t)p * j, root + ((size_t)p + 1) * j, (size_t)p * sizeof(double));
+        back_solve(p, units->Rx, Ru + (size_t)p * j);
+    }
+}
+
 sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
                         const sp_units *units, int reml, const double *G, double s, double *memory,
                         sp_results *out) {
@@ -149,10 +155,7 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
     const double *root = at.value.root;
     out->criterion = criterion_at(data, units, reml, &at.value);
     sp_beta(data, units, root, out->beta);
-    for (int j = 0; j < p; j++) {
-        memcpy(at.Ru + (size_t)p * j, root + (size_t)d * j, (size_t)p * sizeof(double));
-        back_solve(p, units->Rx, at.Ru + (size_t)p * j);
-    }
+    root_in_user_units(p, units, root, at.Ru);
     /* Ru's columns are the rows of Ru'. */
     for (int j = 0; j < p; j++) {
         for (int i = 0; i < p; i++) {
@@ -160,9 +163,7 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
         }
     }
     sp_rows_times(p, p, p, at.Ru_rows, p, at.Ru, p, p, out->vcov);
-    for (int j = 0; j < p * p; j++) {
-        out->vcov[j] *= variance_scale;
-    }
+    multiply_by(variance_scale, (size_t)p * p, out->vcov);
     const sp_derivatives *D = &at.derivatives;
     for (int r = 0; r < k; r++) {
         double *P = at.X;
@@ -186,58 +187,139 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
 }
 
 sp_status sp_ranef_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
-                      const sp_units *units, const double *G, double s, int level, double *memory,
-                      double *mean, double *variance) {
+                      const sp_units *units, const double *G, double s, double *memory,
+                      double *const *mean, double *const *variance) {
     natural at;
     carve(data, model, memory, &at);
     set_natural(model, blocks, units, G, s, &at);
     sp_status status = sp_reml_value(data, model, &at.point, &at.work, &at.value);
-    if (status != SP_OK) {
-        return status;
+    for (int l = 0; status == SP_OK && l < model->n_levels; l++) {
+        status = sp_reml_ranef(data, model, &at.point, &at.work, &at.value, l, mean[l],
+                               variance ? variance[l] : NULL);
     }
-    status = sp_reml_ranef(data, model, &at.point, &at.work, &at.value, level, mean, variance);
-    if (status != SP_OK) {
-        return status;
-    }
-    size_t ql = (size_t)model->dim[level], groups = (size_t)data->n_nodes[level];
-    for (size_t i = 0; i < ql * groups; i++) {
-        mean[i] *= units->y_scale;
-    }
-    if (variance) {
-        for (size_t i = 0; i < ql * ql * groups; i++) {
-            variance[i] *= units->y_scale * units->y_scale;
+    for (int l = 0; status == SP_OK && l < model->n_levels; l++) {
+        size_t ql = (size_t)model->dim[l], groups = (size_t)data->n_nodes[l];
+        multiply_by(units->y_scale, ql * groups, mean[l]);
+        if (variance) {
+            multiply_by(units->y_scale * units->y_scale, ql * ql * groups, variance[l]);
         }
+    }
+    return status;
+}
+
+/* A symmetric k x k matrix of the parameters, sum over m of weight_m u_m u_m'; each u_m as matrices
+ * by level. */
+typedef struct {
+    double *weight, *vectors, *scale, *matrices, *eigen_work;
+    sp_direction *each;
+} directions;
+
+static size_t carve_directions(const sp_model *model, double *memory, directions *out) {
+    size_t used = 0, k = (size_t)model->n_par + 1, squares = 0;
+    for (int l = 0; l < model->n_levels; l++) {
+        squares += (size_t)model->dim[l] * model->dim[l];
+    }
+    out->weight = sp_take(memory, &used, k);
+    out->vectors = sp_take(memory, &used, k * k);
+    out->scale = sp_take(memory, &used, k);
+    out->matrices = sp_take(memory, &used, k * squares);
+    out->eigen_work = sp_take(memory, &used, 3 * k);
+    out->each = (sp_direction *)(void *)sp_take(memory, &used,
+                                                k * (sizeof(sp_direction) / sizeof(double) + 1));
+    return used;
+}
+
+/* A parameter vector, times a factor, as matrices by level. Returns the end of `matrices`. */
+static double *set_direction(const sp_model *model, const double *parameters, double factor,
+                             double *matrices, sp_direction *direction) {
+    for (int l = 0; l < model->n_levels; l++) {
+        size_t dim = (size_t)model->dim[l];
+        direction->G[l] = matrices;
+        memset(matrices, 0, dim * dim * sizeof(double));
+        for (int r = 0; r < model->n_par; r++) {
+            if (model->level[r] == l) {
+                size_t row = (size_t)model->row[r], col = (size_t)model->col[r];
+                matrices[row + dim * col] = matrices[col + dim * row] = factor * parameters[r];
+            }
+        }
+        matrices += dim * dim;
+    }
+    direction->s = factor * parameters[model->n_par];
+    return matrices;
+}
+
+/* The directions of W (k x k), each times a factor. W is scaled to a unit diagonal first:
+ * parameters may differ by many orders of magnitude. */
+static sp_status split_covariance(const sp_model *model, const double *W, double factor,
+                                  directions *out) {
+    int k = model->n_par + 1;
+    double *scale = out->scale, *matrices = out->matrices;
+    for (int r = 0; r < k; r++) {
+        scale[r] = sqrt(fabs(W[r + (size_t)k * r]));
+    }
+    for (int t = 0; t < k; t++) {
+        for (int r = 0; r < k; r++) {
+            double product = scale[r] * scale[t];
+            out->vectors[r + (size_t)k * t] = product > 0.0 ? W[r + (size_t)k * t] / product : 0.0;
+        }
+    }
+    if (sp_eigen(k, out->vectors, out->weight, out->eigen_work)) {
+        return SP_LAPACK;
+    }
+    for (int m = 0; m < k; m++) {
+        double *vector = out->vectors + (size_t)k * m;
+        for (int r = 0; r < k; r++) {
+            vector[r] *= scale[r];
+        }
+        matrices = set_direction(model, vector, factor, matrices, &out->each[m]);
     }
     return SP_OK;
 }
 
-size_t sp_adjustment_work_size(const sp_reduced *data, const sp_model *model) {
-    size_t k = (size_t)model->n_par + 1, squares = 0, d = (size_t)data->d;
-    for (int l = 0; l < model->n_levels; l++) {
-        squares += (size_t)model->dim[l] * model->dim[l];
+/* out (p x p) = root' full root without their last row and column (full, root: d x d). X: p x p. */
+static void in_root_coordinates(int p, const double *root, const double *full, double *X,
+                                double *out) {
+    size_t d = (size_t)p + 1;
+    for (int j = 0; j < p; j++) {
+        for (int i = 0; i < p; i++) {
+            X[i + (size_t)p * j] = sp_dot((size_t)j + 1, full + d * i, root + d * j);
+        }
     }
-    return sp_results_work_size(data, model) + sp_curvature_work_size(data, model) +
-           k * (k + squares + 5) + k * (sizeof(sp_direction) / sizeof(double) + 1) +
-           sp_packed_size(data->d) + 2 * d * d;
+    for (int j = 0; j < p; j++) {
+        for (int i = 0; i < p; i++) {
+            out[i + (size_t)p * j] = sp_dot((size_t)i + 1, root + d * i, X + (size_t)p * j);
+        }
+    }
 }
 
-/* A parameter vector as matrices by level. */
-static void set_direction(const sp_model *model, const double *parameters, double scale,
-                          double *memory, sp_direction *direction) {
-    for (int l = 0; l < model->n_levels; l++) {
-        size_t squares = (size_t)model->dim[l] * model->dim[l];
-        direction->G[l] = memory;
-        memset(memory, 0, squares * sizeof(double));
-        for (int r = 0; r < model->n_par; r++) {
-            if (model->level[r] == l) {
-                size_t row = (size_t)model->row[r], col = (size_t)model->col[r];
-                size_t dim = (size_t)model->dim[l];
-                memory[row + dim * col] = memory[col + dim * row] = scale * parameters[r];
+/* out (p x p) -= 2 / divisor times the sum of W_rs P_r P_s over X, in the coordinates of root. X:
+ * p x p. */
+static void subtract_squares(int p, const sp_derivatives *derivatives, const double *W,
+                             double divisor, double *X, double *out) {
+    int k = derivatives->k;
+    size_t d = (size_t)p + 1;
+    for (int r = 0; r < k; r++) {
+        const double *Pr = derivatives->P + d * d * r;
+        memset(X, 0, (size_t)p * p * sizeof(double)); /* sum over s of W_rs P_s */
+        for (int s = 0; s < k; s++) {
+            const double *Ps = derivatives->P + d * d * s;
+            for (int j = 0; j < p; j++) {
+                sp_axpy((size_t)p, W[r + (size_t)k * s] / divisor, Ps + d * j, X + (size_t)p * j);
             }
         }
-        memory += squares;
+        for (int j = 0; j < p; j++) {
+            for (int i = 0; i < p; i++) {
+                out[i + (size_t)p * j] -= 2.0 * sp_dot((size_t)p, Pr + d * i, X + (size_t)p * j);
+            }
+        }
     }
-    direction->s = scale * parameters[model->n_par];
+}
+
+size_t sp_adjustment_work_size(const sp_reduced *data, const sp_model *model) {
+    directions unused;
+    size_t d = (size_t)data->d;
+    return sp_results_work_size(data, model) + carve_directions(model, NULL, &unused) +
+           sp_packed_size(data->d) + 2 * d * d + sp_curvature_work_size(data, model);
 }
 
 /* With W = sum of w_m u_m u_m', the sum over r and s of W_rs (Q_rs + Q_sr) is the sum over m of w_m
@@ -245,100 +327,38 @@ static void set_direction(const sp_model *model, const double *parameters, doubl
 sp_status sp_adjustment_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
                            const sp_units *units, const double *G, double s, const double *W,
                            double *memory, double *adjustment) {
-    natural at;
-    size_t used = carve(data, model, memory, &at) + sp_reml_work_size(data, model);
-    set_natural(model, blocks, units, G, s, &at);
-    sp_status status = sp_reml_value(data, model, &at.point, &at.work, &at.value);
-    if (status != SP_OK) {
-        return status;
-    }
     int p = data->p, d = data->d, k = model->n_par + 1;
     double variance_scale = units->y_scale * units->y_scale;
-    double *vectors = sp_take(memory, &used, (size_t)k * k), *w = sp_take(memory, &used, (size_t)k);
-    double *eigen_work = sp_take(memory, &used, 3 * (size_t)k);
-    sp_direction *directions = (sp_direction *)(void *)sp_take(
-        memory, &used, (size_t)k * (sizeof(sp_direction) / sizeof(double) + 1));
+    natural at;
+    directions of_W;
+    size_t used = carve(data, model, memory, &at) + sp_reml_work_size(data, model);
+    used += carve_directions(model, memory + used, &of_W);
     double *packed = sp_take(memory, &used, sp_packed_size(d));
-    double *full = sp_take(memory, &used, (size_t)d * d),
-           *half = sp_take(memory, &used, (size_t)d * d);
-    /* Scaled to a unit diagonal first: parameters may differ by many orders of magnitude. */
-    double *scale = sp_take(memory, &used, (size_t)k);
-    for (int r = 0; r < k; r++) {
-        scale[r] = sqrt(fabs(W[r + (size_t)k * r]));
+    double *full = sp_take(memory, &used, (size_t)d * d);
+    double *inner = sp_take(memory, &used, (size_t)d * d);
+    set_natural(model, blocks, units, G, s, &at);
+    sp_status status = sp_reml_value(data, model, &at.point, &at.work, &at.value);
+    if (status == SP_OK) {
+        status = split_covariance(model, W, 1.0 / variance_scale, &of_W);
     }
-    for (int t = 0; t < k; t++) {
-        for (int r = 0; r < k; r++) {
-            double product = scale[r] * scale[t];
-            vectors[r + (size_t)k * t] = product > 0.0 ? W[r + (size_t)k * t] / product : 0.0;
-        }
+    if (status == SP_OK) {
+        status = sp_reml_curvature(data, model, &at.point, &at.work, k, of_W.each, of_W.weight,
+                                   memory + used, packed);
     }
-    if (sp_eigen(k, vectors, w, eigen_work)) {
-        return SP_LAPACK;
+    if (status == SP_OK) {
+        status =
+            sp_reml_derivatives(data, model, &at.point, 1, &at.work, &at.value, &at.derivatives);
     }
-    for (int m = 0; m < k; m++) {
-        size_t squares = 0;
-        for (int l = 0; l < model->n_levels; l++) {
-            squares += (size_t)model->dim[l] * model->dim[l];
-        }
-        for (int r = 0; r < k; r++) {
-            vectors[r + (size_t)k * m] *= scale[r];
-        }
-        set_direction(model, vectors + (size_t)k * m, 1.0 / variance_scale,
-                      sp_take(memory, &used, squares), &directions[m]);
-    }
-    status = sp_reml_curvature(data, model, &at.point, &at.work, k, directions, w, memory + used,
-                               packed);
     if (status != SP_OK) {
         return status;
     }
     sp_unpack(d, packed, full);
-
-    /* half = root' (sum W_rs (Q_rs + Q_sr)) root - 2 sum W_rs P_r P_s, P_r in the coordinates of
-     * root; then Ru half Ru' in the user's units. */
-    const double *root = at.value.root;
-    double *Ru = at.Ru, *X = at.X;
-    for (int j = 0; j < p; j++) {
-        for (int i = 0; i < p; i++) {
-            X[i + (size_t)p * j] =
-                sp_dot((size_t)j + 1, full + (size_t)d * i, root + (size_t)d * j);
-        }
-    }
-    for (int j = 0; j < p; j++) {
-        for (int i = 0; i < p; i++) {
-            half[i + (size_t)p * j] =
-                sp_dot((size_t)i + 1, root + (size_t)d * i, X + (size_t)p * j);
-        }
-    }
-    status = sp_reml_derivatives(data, model, &at.point, 1, &at.work, &at.value, &at.derivatives);
-    if (status != SP_OK) {
-        return status;
-    }
-    for (int r = 0; r < k; r++) {
-        const double *Pr = at.derivatives.P + (size_t)d * d * r;
-        memset(X, 0, (size_t)p * p * sizeof(double)); /* sum over s of W_rs P_s */
-        for (int t = 0; t < k; t++) {
-            const double *Pt = at.derivatives.P + (size_t)d * d * t;
-            for (int j = 0; j < p; j++) {
-                sp_axpy((size_t)p, W[r + (size_t)k * t] / (variance_scale * variance_scale),
-                        Pt + (size_t)d * j, X + (size_t)p * j);
-            }
-        }
-        for (int j = 0; j < p; j++) {
-            for (int i = 0; i < p; i++) {
-                half[i + (size_t)p * j] -=
-                    2.0 * sp_dot((size_t)p, Pr + (size_t)d * i, X + (size_t)p * j);
-            }
-        }
-    }
-    for (int j = 0; j < p; j++) {
-        memcpy(Ru + (size_t)p * j, root + (size_t)d * j, (size_t)p * sizeof(double));
-        back_solve(p, units->Rx, Ru + (size_t)p * j);
-    }
-    sp_multiply(p, p, p, Ru, half, X);
-    sp_multiply_nt(p, p, p, X, Ru, adjustment);
-    for (int j = 0; j < p * p; j++) {
-        adjustment[j] *= variance_scale;
-    }
+    in_root_coordinates(p, at.value.root, full, at.X, inner);
+    subtract_squares(p, &at.derivatives, W, variance_scale * variance_scale, at.X, inner);
+    root_in_user_units(p, units, at.value.root, at.Ru);
+    sp_multiply(p, p, p, at.Ru, inner, at.X);
+    sp_multiply_nt(p, p, p, at.X, at.Ru, adjustment);
+    multiply_by(variance_scale, (size_t)p * p, adjustment);
     return SP_OK;
 }
 
@@ -350,16 +370,7 @@ size_t sp_face_work_size(int k, int n_squares) {
  * Eigenvectors of the correlation-scaled matrix, largest first. work: n * n + 5 n. */
 static void block_factor(int n, const double *G, int rank, double *F, double *work) {
     double *A = work, *scale = A + (size_t)n * n, *w = scale + n;
-    for (int i = 0; i < n; i++) {
-        double variance = G[i + (size_t)n * i];
-        scale[i] = variance > 0.0 ? sqrt(variance) : 1.0;
-    }
-    for (int j = 0; j < n; j++) {
-        for (int i = 0; i < n; i++) {
-            A[i + (size_t)n * j] = G[i + (size_t)n * j] / (scale[i] * scale[j]);
-        }
-    }
-    sp_eigen(n, A, w, w + n);
+    sp_eigen_scaled(n, G, A, scale, w, w + n);
     for (int j = 0; j < n; j++) {
         const double *vector = A + (size_t)n * (n - 1 - j);
         double root = j < rank && w[n - 1 - j] > 0.0 ? sqrt(w[n - 1 - j]) : 1.0;
@@ -437,72 +448,81 @@ static void dependent_rows(int k, int n, double *J, int *dependent) {
     }
 }
 
+/* The face's coordinates at G: J (k rows) and the observed information of the likelihood in them
+ * (information, square). OJ: k x k, block: 6 matrices of the largest block. Returns their number.
+ */
+static int face_information(const sp_blocks *blocks, int k, const double *G, const int *rank,
+                            const double *gradient, const double *observed, double *J,
+                            double *information, double *OJ, double *block) {
+    int row = 0, n = 0;
+    memset(J, 0, (size_t)k * k * sizeof(double));
+    memset(information, 0, (size_t)k * k * sizeof(double));
+    for (int b = 0; b < blocks->n_blocks; b++) {
+        int size = blocks->size[b];
+        double *F = block, *rest = F + (size_t)size * size;
+        block_factor(size, G, rank[b], F, rest);
+        n += block_face(size, rank[b], F, gradient + row, row, n, k, J, information, rest);
+        row += size * (size + 1) / 2;
+        G += size * size;
+    }
+    J[k - 1 + (size_t)k * n] = 1.0; /* s */
+    n++;
+    sp_multiply(k, k, n, observed, J, OJ);
+    for (int j = 0; j < n; j++) {
+        double *column = information + (size_t)k * j;
+        for (int i = 0; i < n; i++) {
+            column[i] += sp_dot((size_t)k, J + (size_t)k * i, OJ + (size_t)k * j);
+        }
+        memmove(information + (size_t)n * j, column, (size_t)n * sizeof(double));
+    }
+    return n;
+}
+
+/* Marks the parameters that a direction of no information (load, k) moves by more than rounding,
+ * beside all that the face's coordinates (J, scaled) move them. */
+static void mark_loaded(int k, int n, const double *J, const double *scale, const double *load,
+                        int *redundant) {
+    const double rounding = 1e-6;
+    for (int r = 0; r < k; r++) {
+        double size = 0.0;
+        for (int i = 0; i < n; i++) {
+            double x = J[r + (size_t)k * i] / scale[i];
+            size += x * x;
+        }
+        redundant[r] = redundant[r] || fabs(load[r]) > rounding * sqrt(size);
+    }
+}
+
 int sp_face_covariance(const sp_blocks *blocks, int k, const double *G, const int *rank,
                        const double *gradient, const double *observed, double *memory,
                        double *covariance, int *redundant) {
+    const double nothing = 1e-12; /* beside the largest eigenvalue */
     size_t kk = (size_t)k * k;
-    double *J = memory, *H = J + kk, *OJ = H + kk, *scale = OJ + kk, *w = scale + k;
-    double *block = w + 6 * (size_t)k;
-    memset(J, 0, kk * sizeof(double));
-    memset(H, 0, kk * sizeof(double));
-    int row = 0, n_face = 0;
-    for (int b = 0; b < blocks->n_blocks; b++) {
-        int n = blocks->size[b];
-        size_t nn = (size_t)n * n;
-        double *F = block, *rest = F + nn;
-        block_factor(n, G, rank[b], F, rest);
-        n_face += block_face(n, rank[b], F, gradient + row, row, n_face, k, J, H, rest);
-        row += n * (n + 1) / 2;
-        G += nn;
-    }
-    J[k - 1 + (size_t)k * n_face] = 1.0;
-    n_face++;
-
-    sp_multiply(k, k, n_face, observed, J, OJ);
-    for (int j = 0; j < n_face; j++) {
-        for (int i = 0; i < n_face; i++) {
-            H[i + (size_t)k * j] += sp_dot((size_t)k, J + (size_t)k * i, OJ + (size_t)k * j);
-        }
-    }
-    for (int i = 0; i < n_face; i++) {
-        double diagonal = H[i + (size_t)k * i];
-        scale[i] = diagonal > 0.0 ? sqrt(diagonal) : 1.0;
-    }
-    double *S = OJ;
-    for (int j = 0; j < n_face; j++) {
-        for (int i = 0; i < n_face; i++) {
-            S[i + (size_t)n_face * j] = H[i + (size_t)k * j] / (scale[i] * scale[j]);
-        }
-    }
-    sp_eigen(n_face, S, w, w + n_face);
-    /* covariance = J scale^-1 S^+ scale^-1 J' */
-    int undetermined = 0;
-    double *load = w + n_face; /* k */
+    double *J = memory, *information = J + kk, *vectors = information + kk, *scale = vectors + kk;
+    double *w = scale + k, *rest = w + 6 * (size_t)k;
+    int undetermined = 0,
+        n = face_information(blocks, k, G, rank, gradient, observed, J, information, vectors, rest);
+    sp_eigen_scaled(n, information, vectors, scale, w, w + n);
+    /* covariance = J (information)^+ J', of the scaled information */
+    double *load = w + n; /* k */
     memset(covariance, 0, kk * sizeof(double));
     memset(redundant, 0, (size_t)k * sizeof(int));
-    for (int c = 0; c < n_face; c++) {
+    for (int c = 0; c < n; c++) {
         memset(load, 0, (size_t)k * sizeof(double));
-        for (int i = 0; i < n_face; i++) {
-            sp_axpy((size_t)k, S[i + (size_t)n_face * c] / scale[i], J + (size_t)k * i, load);
+        for (int i = 0; i < n; i++) {
+            sp_axpy((size_t)k, vectors[i + (size_t)n * c] / scale[i], J + (size_t)k * i, load);
         }
-        if (w[c] > 1e-12 * w[n_face - 1]) {
+        if (w[c] > nothing * w[n - 1]) {
             for (int j = 0; j < k; j++) {
                 sp_axpy((size_t)k, load[j] / w[c], load, covariance + (size_t)k * j);
             }
         } else {
             undetermined = 1;
-            for (int r = 0; r < k; r++) {
-                double size = 0.0;
-                for (int i = 0; i < n_face; i++) {
-                    double x = J[r + (size_t)k * i] / scale[i];
-                    size += x * x;
-                }
-                redundant[r] = redundant[r] || fabs(load[r]) > 1e-6 * sqrt(size);
-            }
+            mark_loaded(k, n, J, scale, load, redundant);
         }
     }
     if (!undetermined) {
-        dependent_rows(k, n_face, J, redundant);
+        dependent_rows(k, n, J, redundant);
     }
     return undetermined;
 }

@@ -36,12 +36,13 @@ sp_status sp_results_at(const sp_reduced *data, const sp_model *model, const sp_
                         const sp_units *units, int reml, const double *G, double s, double *memory,
                         sp_results *out);
 
-/* Predictions of the random effects of one level at given parameters (user's units): mean
- * (q_l x groups) and variance (q_l x q_l x groups, or NULL), given the parameters and beta:
- * G Z'V^-1 (y - X beta) and G - G Z'V^-1 Z G. Workspace and status as for sp_results_at. */
+/* Predictions of the random effects at given parameters (user's units), per level: mean[l]
+ * (q_l x groups) and, unless `variance` is NULL, variance[l] (q_l x q_l x groups), given the
+ * parameters and beta: G Z'V^-1 (y - X beta) and G - G Z'V^-1 Z G. Workspace and status as for
+ * sp_results_at. */
 sp_status sp_ranef_at(const sp_reduced *data, const sp_model *model, const sp_blocks *blocks,
-                      const sp_units *units, const double *G, double s, int level, double *memory,
-                      double *mean, double *variance);
+                      const sp_units *units, const double *G, double s, double *memory,
+                      double *const *mean, double *const *variance);
 
 size_t sp_adjustment_work_size(const sp_reduced *data, const sp_model *model);
 

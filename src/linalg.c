@@ -171,6 +171,19 @@ int sp_eigen(int n, double *A, double *w, double *work) {
     return info;
 }
 
+int sp_eigen_scaled(int n, const double *G, double *A, double *scale, double *w, double *work) {
+    for (int i = 0; i < n; i++) {
+        double diagonal = G[i + (size_t)n * i];
+        scale[i] = diagonal > 0.0 ? sqrt(diagonal) : 1.0;
+    }
+    for (int j = 0; j < n; j++) {
+        for (int i = 0; i < n; i++) {
+            A[i + (size_t)n * j] = G[i + (size_t)n * j] / (scale[i] * scale[j]);
+        }
+    }
+    return sp_eigen(n, A, w, work);
+}
+
 int sp_left_svd(int n, double *A, double *s, double *U, double *work) {
     if (n == 2 && isfinite(A[0] + A[1] + A[2] + A[3])) {
         left_svd_two(A, s, U);

@@ -129,6 +129,10 @@ void sp_update_factor(int n, int n_rows, double *M, double *R);
  * work: 3 n doubles. Returns LAPACK's info. */
 int sp_eigen(int n, double *A, double *w, double *work);
 
+/* The same for G with its rows and columns divided by scale (n, an output): the roots of its
+ * diagonal, 1 where that is not positive. Elements of very different sizes keep their digits so. */
+int sp_eigen_scaled(int n, const double *G, double *A, double *scale, double *w, double *work);
+
 /* Singular value decomposition A = U diag(s) V' of an n x n matrix; A is overwritten, U gets the
  * left vectors, V' is not formed. work: 8 n doubles. Returns LAPACK's info. */
 int sp_left_svd(int n, double *A, double *s, double *U, double *work);

@@ -171,7 +171,8 @@ static double degrees(const search *o) {
  * above the residuals and fixed effects say the same as they do, most of it is what solving for
  * beta costs. */
 static double noise_of(const search *o) {
-    return 16.0 * DBL_EPSILON *
+    const double roundings = 16.0; /* that sums of many terms do not cancel */
+    return roundings * DBL_EPSILON *
            (fabs(o->value.log_det_v) + fabs(o->value.log_det_x) + degrees(o) * o->value.inflation);
 }
 
@@ -314,6 +315,7 @@ static void set_point(search *o) {
 /* T of every block: the inverse of the triangular factor of Z over the level's groups, each of
  * average size, so that in the new basis a group's information is about one. */
 static void whiten(search *o) {
+    const double nothing = 1e-12; /* what is left of a column that others make up, beside it */
     const sp_reduced *data = o->data;
     const double *total = data->z_factor;
     int q = data->q;
@@ -340,7 +342,7 @@ static void whiten(search *o) {
         for (int j = 0; j < n; j++) {
             const double *column = total + (size_t)q * columns[j];
             double length = sqrt(sp_dot((size_t)q, column, column));
-            used[j] = T[j + (size_t)n * j] > 1e-12 * length;
+            used[j] = T[j + (size_t)n * j] > nothing * length;
             lower[j + (size_t)n * j] = used[j] > 0.0 ? lower[j + (size_t)n * j] : 1.0;
         }
         sp_invert_lower(n, lower);
@@ -483,21 +485,23 @@ static int has_zero(const search *o) {
 /* At most five scoring steps, each shortened at most three times, until one would gain less than a
  * Newton step does as well; f is the criterion here. */
 static double scoring_phase(search *o, double f) {
+    const int most_steps = 5, most_attempts = 4;
+    const double shorter = 0.25, little = 1.0; /* little: of -2 log L */
     size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
     double *matrices = o->held + squares, *trial = matrices + squares, *E = trial + squares;
-    for (int it = 0; it < 5; it++) {
+    for (int it = 0; it < most_steps; it++) {
         if (asked_to_stop(o)) {
             return f;
         }
         differentiate(o);
-        if (scoring_step(o) < 1.0) {
+        if (scoring_step(o) < little) {
             break;
         }
         block_matrices(o, matrices);
         memcpy(o->best_U, o->U, squares * sizeof(double));
         memcpy(o->best_l, o->l, sizes * sizeof(double));
         double fraction = 1.0, f_new = INFINITY;
-        for (int attempt = 0; attempt < 4; attempt++, fraction *= 0.25) {
+        for (int attempt = 0; attempt < most_attempts; attempt++, fraction *= shorter) {
             memcpy(trial, matrices, squares * sizeof(double));
             move_blocks(o, fraction, trial, E);
             factor_blocks(o, trial);
@@ -514,7 +518,7 @@ static double scoring_phase(search *o, double f) {
             return evaluate(o);
         }
         /* A clipped step cannot gain what its slope predicts. */
-        int enough = f - f_new < 1.0 && has_zero(o);
+        int enough = f - f_new < little && has_zero(o);
         f = f_new;
         if (enough) {
             break;
@@ -528,6 +532,7 @@ static double scoring_phase(search *o, double f) {
 /* Gradient, Hessian and scale for the lower triangular x of G = (Lambda + x)(Lambda + x)',
  * Lambda = diag(l / d), at x = 0: the Jacobian of G is diagonal there. */
 static void factor_derivatives(search *o) {
+    const double rounding = 1e-14, tiny = 1e-300; /* tiny: where there is no information at all */
     int k = o->model->n_par;
     double *jacobian = o->x;
     const double *l = o->l;
@@ -546,7 +551,7 @@ static void factor_derivatives(search *o) {
                 double unit = i == j ? 2.0 : 1.0;
                 jacobian[r] = unit * lambda;
                 double information = unit * unit * o->fisher[r + (size_t)k * r];
-                o->scale[r] = sqrt(information > 1e-14 * most ? information : fmax(most, 1e-300));
+                o->scale[r] = sqrt(information > rounding * most ? information : fmax(most, tiny));
             }
         }
         l += n;
@@ -629,6 +634,7 @@ static void accept_step(search *o) {
  * Returns whether any was. */
 static int drop_small(search *o, double *f) {
     const double small = 0.05;
+    const double no_digit = 1e-10; /* a factor whose square changes no digit of V */
     int dropped = 0;
     double *l = o->l;
     for (int b = 0; b < o->blocks->n_blocks; b++) {
@@ -641,8 +647,8 @@ static int drop_small(search *o, double *f) {
             l[j] = 0.0;
             set_point(o);
             double f_zero = evaluate(o);
-            /* A factor of 1e-10 leaves every digit of V as it is, whatever f's rounding says. */
-            int nothing = held < 1e-10 && isfinite(f_zero);
+            /* Then f changes by its rounding only, whatever that says. */
+            int nothing = held < no_digit && isfinite(f_zero);
             if (!nothing && !(f_zero <= *f + fmax(o->control->zero_tolerance, noise_of(o)))) {
                 l[j] = held;
                 break;
@@ -665,7 +671,12 @@ static double next_fall(double previous, double predicted) {
 
 /* Trust-region Newton from the present point until the predicted fall is nothing. */
 static sp_reason newton_phase(search *o, double *f, double *predicted) {
-    const double stuck = 1.0; /* at the edge rounding alone may predict less */
+    const double stuck = 1e-6, stuck_at_edge = 1.0; /* there rounding alone may predict less */
+    const double safely = 0.01;                     /* share of the tolerance that needs no step */
+    const double quadratic = 1e-4;                  /* falls below this square from step to step */
+    const double poor = 0.25, good = 0.75;          /* shares of the predicted fall */
+    const double shorter = 0.25, longer = 2.5, reached = 0.8; /* of the radius */
+    const double least_radius = 1e-14;                        /* no parameter would change */
     int k = o->model->n_par;
     double radius = -1.0, first_radius = -1.0, previous = 0.0; /* predicted before; 0: not yet */
     int refused = 0, at_edge = 0;
@@ -682,7 +693,7 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
         }
         *predicted = sp_trust_region_step(k, o->scaled_g, o->scaled_H, radius, o->step, o->work);
         double noise = noise_of(o), tolerance = fmax(o->control->fall_tolerance, noise);
-        if (*predicted < (refused ? tolerance : 0.01 * tolerance)) {
+        if (*predicted < (refused ? tolerance : safely * tolerance)) {
             if (refused) {
                 set_point(o);
                 *f = evaluate(o);
@@ -693,16 +704,16 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
                 *predicted = sp_trust_region_step(k, o->scaled_g, o->scaled_H, first_radius,
                                                   o->step, o->work);
             }
-            return *predicted > (at_edge ? stuck : 1e-6) && refused ? SP_REASON_STUCK
-                                                                    : SP_REASON_NONE;
+            return *predicted > (at_edge ? stuck_at_edge : stuck) && refused ? SP_REASON_STUCK
+                                                                             : SP_REASON_NONE;
         }
         if (o->iterations >= o->control->max_iterations) {
             return SP_REASON_ITERATIONS;
         }
         double length = sqrt(sp_dot((size_t)k, o->step, o->step));
         double next = next_fall(previous, *predicted);
-        int last =
-            !refused && (*predicted < tolerance || (*predicted < 1e-4 && next < 0.01 * tolerance));
+        int last = !refused && (*predicted < tolerance ||
+                                (*predicted < quadratic && next < safely * tolerance));
         try_step(o);
         double f_new = evaluate(o);
         double ratio = (*f - f_new) / *predicted;
@@ -721,12 +732,12 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
             set_point(o);
             refused = 1;
         }
-        if (!(ratio >= 0.25)) {
-            radius = 0.25 * length;
-        } else if (ratio > 0.75 && length > 0.8 * radius) {
-            radius *= 2.5;
+        if (!(ratio >= poor)) {
+            radius = shorter * length;
+        } else if (ratio > good && length > reached * radius) {
+            radius *= longer;
         }
-        if (refused && radius < 1e-14) {
+        if (refused && radius < least_radius) {
             *f = evaluate(o);
             return SP_REASON_STUCK;
         }
@@ -755,12 +766,13 @@ static double run_from_start(search *o, int nearby, double *predicted, sp_reason
 /* The weight that the units' rows of y give each column of Z, on the whitened scale: their mean
  * square in row j beside that of the free rows. weight: q. */
 static void moment_weights(const search *o, double *weight) {
+    const double largest_start = 1000.0;
     const double *mean_squares = o->data->mean_squares;
     int q = o->data->q;
     double s = mean_squares[q];
     for (int j = 0; j < q; j++) {
         double l = s > 0.0 ? sqrt(fmax(mean_squares[j] / s - 1.0, 0.0)) : 1.0;
-        weight[j] = fmin(fmax(l, smallest_start), 1000.0);
+        weight[j] = fmin(fmax(l, smallest_start), largest_start);
     }
 }
 
@@ -887,6 +899,7 @@ static int scale_large(search *o, double times) {
  * -2 log L has a term in log(s) times the dimensions of y that they leave: then it falls by as much
  * when s becomes a hundredth as it rose when s was a hundred times as large. */
 static int is_unbounded(search *o, double f) {
+    const double alike = 0.2;                       /* of rises that are whole numbers times 4.6 */
     const double per_dimension = 4.605170185988091; /* log(100) */
     size_t sizes = total_size(o->blocks);
     memcpy(o->best_l, o->l, sizes * sizeof(double));
@@ -903,8 +916,8 @@ static int is_unbounded(search *o, double f) {
     evaluate(o);
     noise = fmax(noise, noise_of(o));
     double dimensions = floor(rise / per_dimension + 0.5);
-    return noise < 0.1 && dimensions >= 1.0 && fabs(rise - dimensions * per_dimension) < 0.2 &&
-           fabs(rise - rise_before) < 0.2;
+    return noise < 0.1 && dimensions >= 1.0 && fabs(rise - dimensions * per_dimension) < alike &&
+           fabs(rise - rise_before) < alike;
 }
 
 /* Factors that were given. Those of another response may lie on a boundary that is not this one's;
@@ -1006,6 +1019,7 @@ static optima expected_optima(const search *o) {
 /* Runs from the factors given, if any, and from every other start that is needed; the best are left
  * in `factors`. */
 static sp_status find_lowest(search *o, sp_start given, double *factors, sp_optimum *optimum) {
+    const double same = 1e-9; /* optima that differ by noise */
     size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
     int first = given == SP_FROM_DATA ? 0 : -1, estimates = COMMON_STARTS + 2 * (int)sizes;
     /* The general path keeps no sums of its outer groups. */
@@ -1030,7 +1044,7 @@ static sp_status find_lowest(search *o, sp_start given, double *factors, sp_opti
             set_start(o, start);
         }
         double f = run_from_start(o, start < 0 && given == SP_FROM_OPTIMUM, &predicted, &reason);
-        int unbounded = is_unbounded(o, f);
+        const int unbounded = is_unbounded(o, f);
         if (o->interrupted) {
             return SP_INTERRUPTED;
         }
@@ -1038,9 +1052,9 @@ static sp_status find_lowest(search *o, sp_start given, double *factors, sp_opti
         optimum->iterations += o->iterations;
         optima = start == first ? expected_optima(o) : optima;
         /* A later start must win by more than noise, so that equal optima keep the first. */
-        if (!isfinite(optimum->criterion) || unbounded || f < optimum->criterion - 1e-9 ||
+        if (!isfinite(optimum->criterion) || unbounded || f < optimum->criterion - same ||
             (optimum->reason != SP_REASON_NONE && reason == SP_REASON_NONE &&
-             f <= optimum->criterion + 1e-9)) {
+             f <= optimum->criterion + same)) {
             optimum->criterion = f;
             optimum->reason = reason;
             optimum->predicted_fall = predicted;

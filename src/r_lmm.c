@@ -891,28 +891,34 @@ SEXP lmm_infer(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP rank, SEXP 
     return out;
 }
 
+/* The predictions of one level: an empty list for the core to fill in. */
+static SEXP new_predictions(int size, int groups, int with_variance) {
+    const char *names[] = {"mean", "variance", ""};
+    SEXP out = PROTECT(Rf_mkNamed(VECSXP, names));
+    put_matrix(out, 0, size, groups);
+    if (with_variance) {
+        SET_VECTOR_ELT(out, 1, Rf_alloc3DArray(REALSXP, size, size, groups));
+    }
+    UNPROTECT(1);
+    return out;
+}
+
 SEXP lmm_ranef(SEXP reduced, SEXP blocks_list, SEXP parameters, SEXP with_variance) {
     problem in;
     read_problem(reduced, blocks_list, &in);
     const int variances = arg_flag(with_variance, "with_variance");
     double s, *G = read_parameters(parameters, &in.blocks, &in.model, &s);
-    double *memory = allocate(sp_results_work_size(&in.data, &in.model));
+    double *mean[SP_MAX_LEVELS], *variance[SP_MAX_LEVELS];
     SEXP out = PROTECT(Rf_allocVector(VECSXP, in.data.n_levels));
-    const char *names[] = {"mean", "variance", ""};
     for (int l = 0; l < in.data.n_levels; l++) {
-        int ql = in.model.dim[l], groups = in.data.n_nodes[l];
-        SEXP level = PROTECT(Rf_mkNamed(VECSXP, names));
+        SEXP level = new_predictions(in.model.dim[l], in.data.n_nodes[l], variances);
         SET_VECTOR_ELT(out, l, level);
-        put_matrix(level, 0, ql, groups);
-        double *variance = NULL;
-        if (variances) {
-            SET_VECTOR_ELT(level, 1, Rf_alloc3DArray(REALSXP, ql, ql, groups));
-            variance = REAL(VECTOR_ELT(level, 1));
-        }
-        stop_on(sp_ranef_at(&in.data, &in.model, &in.blocks, &in.units, G, s, l, memory,
-                            REAL(VECTOR_ELT(level, 0)), variance));
-        UNPROTECT(1);
+        mean[l] = REAL(VECTOR_ELT(level, 0));
+        variance[l] = variances ? REAL(VECTOR_ELT(level, 1)) : NULL;
     }
+    stop_on(sp_ranef_at(&in.data, &in.model, &in.blocks, &in.units, G, s,
+                        allocate(sp_results_work_size(&in.data, &in.model)), mean,
+                        variances ? variance : NULL));
     UNPROTECT(1);
     return out;
 }

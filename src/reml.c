@@ -980,24 +980,24 @@ static void add_pair_rows(index_pairs pairs, int q, int d, const double *H, cons
     }
 }
 
-/* De of the unit-level parameters from one cell: H = R'Y. */
-static void add_cell_De(const sp_model *model, double count, item_view view, const double *H,
-                        double *De) {
-    int q = model->q, q0 = model->dim[0];
+/* De of one level's own parameters: the level's K = F'Z'V^-1 Z F, and H = Z'V^-1 Z F (q rows). */
+static void add_level_De(const sp_model *model, int level, double count, const double *K,
+                         const double *H, double *De) {
+    int q = model->q, ql = model->dim[level];
     size_t qq = (size_t)q * q;
     for (int s = 0; s < model->n_par; s++) {
-        if (model->level[s] != 0) {
+        if (model->level[s] != level) {
             continue;
         }
         index_pairs ps = pairs_of(model, s);
         for (int r = 0; r <= s; r++) {
-            if (model->level[r] != 0) {
+            if (model->level[r] != level) {
                 continue;
             }
             index_pairs pr = pairs_of(model, r);
             for (int x = 0; x < pr.n; x++) {
                 for (int w = 0; w < ps.n; w++) {
-                    add_symmetric(q, count * view.K[pr.j[x] + (size_t)q0 * ps.i[w]],
+                    add_symmetric(q, count * K[pr.j[x] + (size_t)ql * ps.i[w]],
                                   H + (size_t)q * pr.i[x], H + (size_t)q * ps.j[w],
                                   De + qq * pair_index(r, s));
                 }
@@ -1029,7 +1029,7 @@ static void add_cell(const sp_model *model, int d, double count, item_view view,
         }
     }
     if (sums.De) {
-        add_cell_De(model, count, view, H, sums.De);
+        add_level_De(model, 0, count, view.K, H, sums.De);
     }
 }
 
@@ -1178,22 +1178,14 @@ static void add_mixed_traces(const sp_reduced *data, const sp_model *model, int 
     }
 }
 
-/* The node as a member of the one above: its sums, and those of its own parameters, join `up`.
- * NGa: N Ga_r; KF = K F, kappa = F'K F, eta as above. */
-static void pass_up(const sp_reduced *data, const sp_model *model, const sp_point *point, int k,
-                    int level, size_t node, node_sums sums, const double *NGa, const double *KF,
-                    const double *kappa, const double *eta, const sp_reml_work *work, node_sums up,
-                    double *scratch) {
-    int q = data->q, d = data->d, ql = model->dim[level];
-    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
-    const double *J = work->J + qq * node, *N = work->N + qq * node;
-    double *shrink = scratch, *X = shrink + mm, *Y = X + mm; /* shrink = I - J N */
-    sp_multiply(q, q, q, J, N, shrink);
-    for (int i = 0; i < q; i++) {
-        for (int j = 0; j < q; j++) {
-            shrink[i + (size_t)q * j] = (i == j) - shrink[i + (size_t)q * j];
-        }
-    }
+/* up.De of two parameters inside the node: shrink (De - sym(Ga_r N Ga_s)) shrink'. scratch: 2
+ * square matrices. */
+static void pass_up_De(const sp_reduced *data, const sp_model *model, int k, int level,
+                       node_sums sums, const double *NGa, const double *shrink, node_sums up,
+                       double *scratch) {
+    int q = data->q;
+    size_t qq = (size_t)q * q;
+    double *X = scratch, *Y = X + qq;
     for (int s = 0; s < k; s++) {
         if (!is_inside(model, s, level)) {
             continue;
@@ -1202,7 +1194,6 @@ static void pass_up(const sp_reduced *data, const sp_model *model, const sp_poin
             if (!is_inside(model, r, level)) {
                 continue;
             }
-            /* shrink (De - sym(Ga_r N Ga_s)) shrink' */
             sp_multiply(q, q, q, sums.Ga + qq * r, NGa + qq * s, X);
             sp_symmetrise(q, X);
             for (size_t i = 0; i < qq; i++) {
@@ -1213,45 +1204,58 @@ static void pass_up(const sp_reduced *data, const sp_model *model, const sp_poin
             sp_axpy(qq, 1.0, X, up.De + qq * pair_index(r, s));
         }
     }
-    for (int r = 0; r < k; r++) {
-        if (!is_inside(model, r, level)) {
-            continue;
+}
+
+/* up.Ga and up.y of a parameter r inside the node, and up.De of r with the node's own ones, Ga E_s
+ * K: columns of Ga F and of K F. scratch: 2 square matrices. */
+static void pass_up_inside(const sp_reduced *data, const sp_model *model, const double *F, int r,
+                           int level, node_sums sums, const double *KF, const double *shrink,
+                           node_sums up, double *scratch) {
+    int q = data->q, d = data->d, ql = model->dim[level];
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, m = sp_widest(model);
+    double *Ga = scratch, *X = Ga + m * m, *GaF = X;
+    sp_multiply(q, q, q, shrink, sums.Ga + qq * r, X);
+    sp_multiply_nt(q, q, q, X, shrink, Ga);
+    sp_axpy(qq, 1.0, Ga, up.Ga + qq * r);
+    sp_rows_add(q, q, d, 1.0, shrink, sums.y + qd * r, up.y + qd * r);
+    sp_multiply(q, q, ql, Ga, F, GaF);
+    for (int s = 0; s < model->n_par; s++) {
+        if (model->level[s] == level) {
+            size_t at = r < s ? pair_index(r, s) : pair_index(s, r);
+            add_pair(pairs_of(model, s), q, 1.0, GaF, KF, up.De + qq * at);
         }
-        double *Ga = Y, *GaF = X;
-        sp_multiply(q, q, q, shrink, sums.Ga + qq * r, X);
-        sp_multiply_nt(q, q, q, X, shrink, Ga);
-        sp_axpy(qq, 1.0, Ga, up.Ga + qq * r);
-        sp_rows_add(q, q, d, 1.0, shrink, sums.y + qd * r, up.y + qd * r);
-        /* With an own parameter, Ga E_s K: columns of Ga F and of K F. */
-        sp_multiply(q, q, ql, Ga, point->F[level], GaF);
-        for (int s = 0; s < model->n_par; s++) {
-            if (model->level[s] == level) {
-                size_t at = r < s ? pair_index(r, s) : pair_index(s, r);
-                add_pair(pairs_of(model, s), q, 1.0, GaF, KF, up.De + qq * at);
-            }
+    }
+}
+
+/* The node as a member of the one above: its sums, and those of its own parameters, join `up`.
+ * NGa: N Ga_r; KF = K F, kappa = F'K F, eta as above. */
+static void pass_up(const sp_reduced *data, const sp_model *model, const sp_point *point, int k,
+                    int level, size_t node, node_sums sums, const double *NGa, const double *KF,
+                    const double *kappa, const double *eta, const sp_reml_work *work, node_sums up,
+                    double *scratch) {
+    int q = data->q, d = data->d;
+    size_t qq = (size_t)q * q, qd = (size_t)q * d;
+    double *shrink = scratch, *rest = shrink + qq; /* shrink = I - J N */
+    sp_multiply(q, q, q, work->J + qq * node, work->N + qq * node, shrink);
+    for (int i = 0; i < q; i++) {
+        for (int j = 0; j < q; j++) {
+            shrink[i + (size_t)q * j] = (i == j) - shrink[i + (size_t)q * j];
+        }
+    }
+    pass_up_De(data, model, k, level, sums, NGa, shrink, up, rest);
+    for (int r = 0; r < k; r++) {
+        if (is_inside(model, r, level)) {
+            pass_up_inside(data, model, point->F[level], r, level, sums, KF, shrink, up, rest);
         }
     }
     for (int s = 0; s < model->n_par; s++) {
-        if (model->level[s] != level) {
-            continue;
-        }
-        index_pairs ps = pairs_of(model, s);
-        add_pair(ps, q, 1.0, KF, KF, up.Ga + qq * s);
-        add_pair_rows(ps, q, d, KF, eta, up.y + qd * s);
-        for (int r = 0; r <= s; r++) {
-            if (model->level[r] != level) {
-                continue;
-            }
-            index_pairs pr = pairs_of(model, r);
-            for (int x = 0; x < pr.n; x++) {
-                for (int w = 0; w < ps.n; w++) {
-                    add_symmetric(q, kappa[pr.j[x] + (size_t)ql * ps.i[w]],
-                                  KF + (size_t)q * pr.i[x], KF + (size_t)q * ps.j[w],
-                                  up.De + qq * pair_index(r, s));
-                }
-            }
+        if (model->level[s] == level) {
+            index_pairs pairs = pairs_of(model, s);
+            add_pair(pairs, q, 1.0, KF, KF, up.Ga + qq * s);
+            add_pair_rows(pairs, q, d, KF, eta, up.y + qd * s);
         }
     }
+    add_level_De(model, level, 1.0, kappa, KF, up.De);
 }
 
 /* One node of level >= 1, its members' sums complete (up.Ga is NULL at the highest level). */
@@ -1532,6 +1536,64 @@ static void nested_gain(const sp_reduced *data, const sp_reml_work *work, int le
     sp_axpy(qq, 1.0, above, M);
 }
 
+/* v (q) = Z'V^-1(y - X beta) and K (q x q) = Z'V^-1 Z of a unit, where V holds its own effects and
+ * residuals only, but y also less what the levels above predict (z, or NULL). scratch: 2 square
+ * matrices and 2 q. */
+static void project_unit(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                         int unit, const double *rho, const double *z, double *v, double *K,
+                         double *scratch) {
+    int q = data->q, q0 = model->dim[0];
+    size_t d = (size_t)data->d, mm = sp_widest(model) * sp_widest(model);
+    const double *R = data->R + (size_t)q * q * unit, *a = data->a + (size_t)q * d * unit;
+    double *L = scratch, *Ci = L + mm, *w = Ci + mm, *CiR = L;
+    sp_multiply(q, q, q0, R, point->F[0], L);
+    sp_multiply(q, q0, q0, L, point->G[0], K);
+    sp_multiply_nt(q, q0, q, K, L, Ci);
+    for (int i = 0; i < q; i++) {
+        Ci[i + (size_t)q * i] += point->s;
+    }
+    sp_cholesky(q, Ci);
+    sp_invert_lower(q, Ci);
+    sp_multiply(q, q, q, Ci, R, CiR);
+    sp_multiply_tn(q, q, q, CiR, CiR, K);
+    for (int i = 0; i < q; i++) {
+        w[i] = sp_dot(d, a + d * i, rho);
+        for (int j = 0; z && j < q; j++) {
+            w[i] -= R[i + (size_t)q * j] * z[d * j + d - 1];
+        }
+    }
+    sp_multiply(q, q, 1, Ci, w, w + q);
+    sp_multiply_tn(q, q, 1, CiR, w + q, v);
+}
+
+/* The same of a node, which descend() has left behind: v and K. */
+static void project_node(const sp_reduced *data, const sp_reml_work *work, size_t node, double *v,
+                         double *K) {
+    size_t q = (size_t)data->q, d = (size_t)data->d;
+    for (size_t i = 0; i < q; i++) {
+        v[i] = work->hhat[q * d * node + d * i + d - 1];
+    }
+    memcpy(K, work->K + q * q * node, q * q * sizeof(double));
+}
+
+/* variance (ql x ql) = G - (F G)'(K - K M K) F G, where M (q x q, or NULL) is what the levels above
+ * contribute. K is overwritten; scratch: 2 square matrices. */
+static void remaining_variance(int q, int ql, const double *G, const double *FG, const double *M,
+                               double *K, double *variance, double *scratch) {
+    size_t size = (size_t)(q > ql ? q : ql) * q;
+    double *X = scratch, *Y = X + size;
+    if (M) {
+        sp_multiply(q, q, q, K, M, X);
+        sp_multiply(q, q, q, X, K, Y);
+        sp_axpy((size_t)q * q, -1.0, Y, K);
+    }
+    sp_multiply(q, q, ql, K, FG, X);
+    sp_multiply_tn(ql, q, ql, FG, X, variance);
+    for (size_t i = 0; i < (size_t)ql * ql; i++) {
+        variance[i] = G[i] - variance[i];
+    }
+}
+
 sp_status sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_point *point,
                         sp_reml_work *work, const sp_value *value, int level, double *mean,
                         double *variance) {
@@ -1541,64 +1603,30 @@ sp_status sp_reml_ranef(const sp_reduced *data, const sp_model *model, const sp_
         return sp_crossed_ranef(data, model, point, work->crossed, value, level, mean, variance);
     }
     const double *rho = value->root + (size_t)d * data->p;
-    const double *F = point->F[level], *G = point->G[level];
     size_t m = sp_widest(model), mm = m * m;
-    double *FG = work->small, *Kt = FG + mm, *X = Kt + mm, *Y = X + mm, *v = Y + mm, *w = v + m;
-    double *M = w + 2 * m, *deep = M + qq;
+    double *FG = work->small, *K = FG + mm, *v = K + mm, *M = v + m, *scratch = M + qq;
+    const int has_above = level + 1 < data->n_levels;
     set_root_rows(d, value->root, work->root_rows);
     descend(data, model, point, work);
-    sp_multiply(q, ql, ql, F, G, FG);
+    sp_multiply(q, ql, ql, point->F[level], point->G[level], FG);
     sp_asking asking = sp_ask_later(data->check, data->check_data);
     for (int t = 0; t < data->n_nodes[level]; t++) {
         if (sp_must_stop(&asking, value_work(data))) {
             return SP_INTERRUPTED;
         }
-        /* v = Z'V^-1 (y - X beta), Kt = Z'V^-1 Z for this group, all levels in V. */
         if (level > 0) {
-            size_t node = work->offset[level] + (size_t)t;
-            for (int i = 0; i < q; i++) {
-                v[i] = work->hhat[qd * node + (size_t)d * i + d - 1];
-            }
-            memcpy(Kt, work->K + qq * node, qq * sizeof(double));
+            project_node(data, work, work->offset[level] + (size_t)t, v, K);
         } else {
-            const double *R = data->R + qq * t, *a = data->a + qd * t;
-            double *Om = X, *Ci = Y;
-            sp_multiply(q, q, ql, R, F, Om);
-            sp_multiply(q, ql, ql, Om, G, Kt);
-            sp_multiply_nt(q, ql, q, Kt, Om, Ci);
-            for (int i = 0; i < q; i++) {
-                Ci[i + (size_t)q * i] += point->s;
-            }
-            sp_cholesky(q, Ci);
-            sp_invert_lower(q, Ci);
-            sp_multiply(q, q, q, Ci, R, X);
-            sp_multiply_tn(q, q, q, X, X, Kt);
-            for (int i = 0; i < q; i++) {
-                w[i] = sp_dot((size_t)d, a + (size_t)d * i, rho);
-                if (data->n_levels > 1) {
-                    const double *z = work->z + qd * (size_t)data->parent[0][t];
-                    for (int j = 0; j < q; j++) {
-                        w[i] -= R[i + (size_t)q * j] * z[(size_t)d * j + d - 1];
-                    }
-                }
-            }
-            sp_multiply(q, q, 1, Ci, w, w + q);
-            sp_multiply_tn(q, q, 1, X, w + q, v);
+            const double *z = has_above ? work->z + qd * (size_t)data->parent[0][t] : NULL;
+            project_unit(data, model, point, t, rho, z, v, K, scratch);
         }
         sp_multiply_tn(ql, q, 1, FG, v, mean + (size_t)ql * t);
         if (variance) {
-            if (level + 1 < data->n_levels) {
-                nested_gain(data, work, level + 1, data->parent[level][t], M, deep);
-                sp_multiply(q, q, q, Kt, M, X);
-                sp_multiply(q, q, q, X, Kt, Y);
-                sp_axpy(qq, -1.0, Y, Kt);
+            if (has_above) {
+                nested_gain(data, work, level + 1, data->parent[level][t], M, scratch);
             }
-            sp_multiply(q, q, ql, Kt, FG, X);
-            double *out = variance + (size_t)ql * ql * t;
-            sp_multiply_tn(ql, q, ql, FG, X, out);
-            for (size_t i = 0; i < (size_t)ql * ql; i++) {
-                out[i] = G[i] - out[i];
-            }
+            remaining_variance(q, ql, point->G[level], FG, has_above ? M : NULL, K,
+                               variance + (size_t)ql * ql * t, scratch);
         }
     }
     return SP_OK;

@@ -73,8 +73,8 @@ static inline size_t sp_widest(const sp_model *model) {
 typedef struct {
     const double *F[SP_MAX_LEVELS]; /* q x q_l */
     const double *G[SP_MAX_LEVELS]; /* q_l x q_l */
-    /* q_l x q_l with root root' = G, or NULL where nobody knows it: with it, large effects cost
-     * half as many digits. */
+    /* q_l x q_l with root root' = G, or NULL where G has none or nobody knows it: with it, large
+     * effects cost half as many digits. Crossed groupings need it. */
     const double *root[SP_MAX_LEVELS];
     double s;
 } sp_point;

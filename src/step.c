@@ -51,8 +51,38 @@ static int newton_step(int n, const double *g, const double *H, double *step, do
     return 0;
 }
 
+/* The shift in [low, high] at which the step ends at the region's edge, by halving: the length
+ * falls as the shift grows. */
+static double shift_to_edge(int n, const double *lambda, const double *along, double radius,
+                            double low, double high) {
+    const double near = 1e-3;      /* of the radius; the edge is itself a guess */
+    const int most_halvings = 200; /* also where numbers are not finite */
+    double shift = 0.0;
+    for (int it = 0; it < most_halvings; it++) {
+        shift = 0.5 * (low + high);
+        if (shift == low || shift == high) {
+            break;
+        }
+        double length = step_length(n, lambda, along, shift);
+        if (fabs(length - radius) <= near * radius) {
+            break;
+        }
+        if (length > radius) {
+            low = shift;
+        } else {
+            high = shift;
+        }
+    }
+    return shift;
+}
+
 double sp_trust_region_step(int n, const double *g, double *H, double radius, double *step,
                             double *work) {
+    /* Beside the largest eigenvalue: eigenvalues of rounding, and the distance that a shift keeps
+     * from the pole at the lowest. */
+    const double flat_share = 1e-13, least_shift = 1e-14;
+    const double slope_share = 1e-8; /* a slope of rounding, beside all of the gradient */
+    const double tiny = 1e-300;      /* where all is zero */
     double *lambda = work, *along = lambda + n, *x = along + n, *factor = x + 4 * (size_t)n;
     double newton_fall;
     if (newton_step(n, g, H, step, &newton_fall, factor) == 0 &&
@@ -64,12 +94,12 @@ double sp_trust_region_step(int n, const double *g, double *H, double radius, do
         return 0.0;
     }
     double largest = fmax(fabs(lambda[0]), fabs(lambda[n - 1]));
-    double flat = 1e-13 * largest;
+    double flat = flat_share * largest;
     double g_size = sqrt(sp_dot((size_t)n, g, g));
     for (int i = 0; i < n; i++) {
         along[i] = sp_dot((size_t)n, H + (size_t)n * i, g);
         /* A direction in which nothing changes (a redundant parameter) is left alone. */
-        if (fabs(lambda[i]) <= flat && fabs(along[i]) <= 1e-8 * (g_size + 1.0)) {
+        if (fabs(lambda[i]) <= flat && fabs(along[i]) <= slope_share * (g_size + 1.0)) {
             along[i] = 0.0;
         }
     }
@@ -79,7 +109,7 @@ double sp_trust_region_step(int n, const double *g, double *H, double radius, do
     int newton = lowest > flat || (lowest >= -flat && along[0] == 0.0);
     if (!(newton && step_length(n, lambda, along, 0.0) <= radius)) {
         double low = lowest < 0.0 ? -lowest : 0.0;
-        double floor_shift = low + 1e-14 * (largest + 1e-300);
+        double floor_shift = low + least_shift * (largest + tiny);
         if (lowest < 0.0 && step_length(n, lambda, along, floor_shift) < radius) {
             /* Hard case: along the negative curvature until the region ends. */
             shift = floor_shift;
@@ -87,22 +117,7 @@ double sp_trust_region_step(int n, const double *g, double *H, double radius, do
             extra = sqrt(radius * radius - length * length);
             extra = along[0] > 0.0 ? -extra : extra;
         } else {
-            double high = low + g_size / radius + 1e-300;
-            for (int it = 0; it < 200; it++) {
-                shift = 0.5 * (low + high);
-                if (shift == low || shift == high) {
-                    break;
-                }
-                double length = step_length(n, lambda, along, shift);
-                if (fabs(length - radius) <= 1e-3 * radius) {
-                    break;
-                }
-                if (length > radius) {
-                    low = shift;
-                } else {
-                    high = shift;
-                }
-            }
+            shift = shift_to_edge(n, lambda, along, radius, low, low + g_size / radius + tiny);
         }
     }
     double fall = 0.0;
@@ -119,6 +134,7 @@ double sp_trust_region_step(int n, const double *g, double *H, double radius, do
 }
 
 void sp_semidefinite_step(int n, double *H, const double *g, double *x, double *work) {
+    const double nothing = 1e-10; /* eigenvalues below this share of the largest are rounding */
     double *lambda = work, *scale = lambda + n, *scaled_g = scale + n, *factor = scaled_g + 4 * n;
     double unused;
     for (int i = 0; i < n; i++) {
@@ -141,7 +157,7 @@ void sp_semidefinite_step(int n, double *H, const double *g, double *x, double *
     memset(x, 0, (size_t)n * sizeof(double));
     for (int c = 0; c < n; c++) {
         const double *vector = H + (size_t)n * c;
-        if (lambda[c] > 1e-10 * lambda[n - 1]) {
+        if (lambda[c] > nothing * lambda[n - 1]) {
             double along = 0.0;
             for (int i = 0; i < n; i++) {
                 along += vector[i] * scaled_g[i];

@@ -165,6 +165,25 @@ test_that("ends of the restricted profile are where the restricted criterion say
   }
 })
 
+test_that("the slope of a profile's rise is its derivative, whatever is held", {
+  fit <- lmm(distance ~ age + (age + I(age^2) | Subject), data = nlme::Orthodont)
+  for (row in c(1L, 2L, 5L, 6L, 7L)) {
+    held <- hold_parameter(fit, row)
+    value <- if (held$kind == "cor") -0.3 else 1.1 * sd_correlations(fit)$value[row]
+    # Off the optimum, and with signs of either kind.
+    moving <- free_starts(fit, held)[[2L]] * rep_len(c(1.2, -0.8, 0.9), 6L)
+    moving[6L] <- if (held$kind == "sigma") moving[6L] else abs(moving[6L])
+    slope <- vapply(seq_along(moving), function(i) {
+      step <- replace(numeric(6L), i, 1e-5 * max(abs(moving[i]), 0.1))
+      ahead <- rise_at(fit, held, value, moving + step)$rise
+      (ahead - rise_at(fit, held, value, moving - step)$rise) / (2 * step[i])
+    }, numeric(1))
+    expect_equal(rise_at(fit, held, value, moving)$slope, slope, tolerance = 1e-5)
+  }
+  expect_identical(unique(vapply(1:7, function(i) hold_parameter(fit, i)$kind, "")),
+    c("sd", "cor", "sigma"))
+})
+
 test_that("profiles on a perfect correlation end at one", {
   fit <- lmm(y ~ session + (session | dyad), data = perfect_correlation_data())
   ends <- confint(fit, method = "profile")

@@ -254,3 +254,36 @@ test_that("products of large integers are numbers", {
   design <- design_of(y ~ million * I(2L * million) + (1 | g), data)$design
   expect_identical(design$X[[4L]], design$X[[2L]] * design$X[[3L]])
 })
+
+test_that("thousands of fixed effects are announced, and refused beyond what can be computed", {
+  frame_with <- function(n, formula) {
+    data <- data.frame(
+      y = seq_len(n), x = seq_len(n) %% 7, id = as.character(seq_len(n) %/% 2), g = gl(2, 1, n),
+      day = as.Date("2020-01-01") + seq_len(n)
+    )
+    build_frame(parse_mixed_formula(formula), data)
+  }
+  check <- function(n, formula) {
+    frame <- frame_with(n, formula)
+    check_fixed_size(attr(frame, "terms"), frame)
+  }
+  # 0 to 1000: an intercept is not counted, nor is the first level.
+  expect_silent(check(2001, y ~ id + (1 | g)))
+  expect_silent(check(3000, y ~ x * day + (1 | id)))
+  expect_message(
+    check(2001, y ~ x + id + (1 | g)),
+    "Found 1,001 columns, 1,000 of them for the 1,001 levels of `id`",
+    class = "samepage_message_many_columns"
+  )
+  expect_message(
+    build_design(parse_mixed_formula(y ~ id + (1 | g)), frame_with(2003, y ~ id + (1 | g))),
+    class = "samepage_message_many_columns"
+  )
+  expect_message(check(2001, y ~ x * id + (1 | g)), "2,001 columns, 2,000 of them")
+  expect_message(check(1002, y ~ 0 + g:id + (1 | x)), "1,004 columns, 1,004 of them")
+  expect_error(
+    check(40001, y ~ x + id + (1 | g)), "(1 | id)", fixed = TRUE,
+    class = "samepage_error_many_columns"
+  )
+  expect_silent(check(2001, y ~ x + (1 | id)))
+})
