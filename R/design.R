@@ -279,13 +279,12 @@ count_levels <- function(column) {
 # text. Said before their columns are made, which alone may take all memory; refused beyond what
 # the core takes.
 check_fixed_size <- function(terms, frame, many = 1000, most = 20000) {
-  factors <- attr(terms, "factors")
-  variables <- .subset(frame, variable_names(terms))
-  # Dates and durations are numbers in a model, though not for is.numeric().
-  is_factor <- vapply(variables, function(x) is.factor(x) || is.character(x), logical(1))
-  if (length(factors) == 0L || !any(is_factor)) {
+  if (columns_at_most(terms, frame) <= many) {
     return(invisible(terms))
   }
+  factors <- attr(terms, "factors")
+  variables <- .subset(frame, variable_names(terms))
+  is_factor <- vapply(variables, becomes_factor, logical(1))
   width <- vapply(variables, NCOL, integer(1))
   width[is_factor] <- vapply(variables[is_factor], count_levels, integer(1))
   size <- apply(factors, 2L, function(coding) prod((width - (is_factor & coding == 1))[coding > 0]))
@@ -312,6 +311,29 @@ check_fixed_size <- function(terms, frame, many = 1000, most = 20000) {
     "So many fixed effects take long: time grows with the third power of their number.",
     x = found, i = advice
   ))
+}
+
+# Dates and durations are numbers in a model, though not for is.numeric().
+becomes_factor <- function(x) {
+  is.factor(x) || is.character(x)
+}
+
+# What the number of columns cannot exceed, 0 without factors: every term with all variables, the
+# response too. In a loop over the frame, where the fixed part's variables come first, since every
+# fit asks.
+columns_at_most <- function(terms, frame) {
+  widest <- 1
+  any_factor <- FALSE
+  for (i in seq_len(length(attr(terms, "variables")) - 1L)) {
+    x <- .subset2(frame, i)
+    if (becomes_factor(x)) {
+      any_factor <- TRUE
+      widest <- widest * (1 + count_levels(x))
+    } else if (!is.null(dim(x))) {
+      widest <- widest * (1 + ncol(x))
+    }
+  }
+  if (any_factor) widest * length(attr(terms, "term.labels")) else 0
 }
 
 #' Codes of every grouping that the terms name
