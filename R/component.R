@@ -115,8 +115,8 @@ name_square <- function(x, names) {
 }
 
 unit_counts <- function(levels) {
-  counts <- vapply(levels, function(level) level$n_units, integer(1))
-  names(counts) <- vapply(levels, function(level) level$name, character(1))
+  counts <- vapply(levels, .subset2, integer(1), "n_units")
+  names(counts) <- vapply(levels, .subset2, character(1), "name")
   counts
 }
 

@@ -133,10 +133,9 @@ convergence_models <- function(formula, data, scores, initial = NULL,
   covariates <- covariate_terms(covariates, formula)
   parts$cluster <- cluster_term(cluster, parts)
   check_model_data(data, parts, covariates, initial)
-  if (length(covariates$labels)) {
-    inform_labelled(data, stats::reformulate(covariates$labels))
-  }
-  data <- plain_columns(data)
+  data <- plain_columns(
+    data, if (length(covariates$labels)) stats::reformulate(covariates$labels)
+  )
   scores <- model_scores(scores, parts)
   predictors <- early_columns(scores, settings$alliance)
   settings <- c(settings, list(

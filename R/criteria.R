@@ -226,7 +226,7 @@ fit_status <- function(fit) {
     list(
       status = status,
       terms = plain_frame(list(
-        group = vapply(blocks, function(block) block$group, character(1)),
+        group = vapply(blocks, .subset2, character(1), "group"),
         term = vapply(blocks, function(block) paste(block$names, collapse = ", "), character(1)),
         size = vapply(blocks, function(block) length(block$columns), integer(1)),
         rank = rank,
@@ -257,7 +257,7 @@ boundary_phrase <- function(block, covariance, rank) {
   if (rank == size) {
     return("")
   }
-  zero <- diag(covariance) == 0
+  zero <- covariance[diagonal_places(size)] == 0
   words <- character()
   if (any(zero)) {
     words <- paste0(

@@ -4,9 +4,10 @@
 
 #' Data with columns that R's arithmetic understands
 #'
+#' @param predictors NULL, or terms of which inform_labelled() is to speak.
 #' @returns `data` itself, where it has none to change.
 #' @noRd
-plain_columns <- function(data) {
+plain_columns <- function(data, predictors = NULL) {
   columns <- unclass(data)
   changed <- logical(length(columns))
   for (i in seq_along(columns)) {
@@ -14,6 +15,9 @@ plain_columns <- function(data) {
   }
   if (!any(changed)) {
     return(data)
+  }
+  if (!is.null(predictors)) {
+    inform_labelled(columns[changed], predictors)
   }
   columns[changed] <- lapply(columns[changed], function(x) {
     if (inherits(x, "integer64")) from_integer64(x) else without_labels(x)
@@ -26,20 +30,11 @@ plain_columns <- function(data) {
 #'
 #' A diagnosis coded 1, 2, 3 would have a slope. With two values number and category
 #' are the same model, and a call such as `factor(x)` is the user's own decision.
-#' @param data The data as they came.
+#' @param columns Those of the data, as they came.
 #' @param predictors Terms, or a formula: the right side counts.
 #' @noRd
-inform_labelled <- function(data, predictors) {
-  columns <- unclass(data)
-  labelled <- character()
-  for (name in names(columns)) {
-    if (inherits(.subset2(columns, name), "haven_labelled")) {
-      labelled <- c(labelled, name)
-    }
-  }
-  if (length(labelled) == 0L) {
-    return(invisible())
-  }
+inform_labelled <- function(columns, predictors) {
+  labelled <- names(columns)[vapply(columns, inherits, NA, what = "haven_labelled")]
   variables <- as.list(attr(stats::delete.response(stats::terms(predictors)), "variables"))[-1L]
   plain <- vapply(Filter(is.name, variables), as.character, "")
   named <- Filter(function(name) all_values_named(columns[[name]]), intersect(plain, labelled))

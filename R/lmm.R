@@ -92,8 +92,7 @@ lmm <- function(formula, data, method = c("REML", "ML"),
   check_control(control)
 
   spec <- parse_mixed_formula(if (missing(formula)) NULL else formula)
-  inform_labelled(data, spec$fixed)
-  data <- plain_columns(data)
+  data <- plain_columns(data, spec$fixed)
   frame <- build_frame(
     spec, data,
     subset = if (!missing(subset)) {
