@@ -332,19 +332,16 @@ summary.samepage_convergence <- function(object, ...) {
 
 ratings_far_off <- function(scores) {
   sessions <- attr(scores, "sessions")
-  window <- attr(scores, "window")
-  used <- !is.na(sessions$time)
-  if (!is.null(window)) {
-    used <- used & sessions$time >= window[1L] & sessions$time <= window[2L]
-  }
+  used <- in_window(sessions$time, attr(scores, "window"))
   found <- lapply(sessions[c("first", "second")], function(ratings) far_off(ratings[used]))
   names(found) <- attr(scores, "raters")
   found <- Filter(Negate(is.null), found)
   data.frame(
     rater = as.character(names(found)),
     n = vapply(found, function(x) length(x$off), 0L, USE.NAMES = FALSE),
-    values = vapply(found, function(x) some_of(format_number(sort(unique(x$off)))), "",
-                    USE.NAMES = FALSE),
+    values = vapply(found, function(x) {
+      some_of(format_number(signif(sort(unique(x$off)), 4)))
+    }, "", USE.NAMES = FALSE),
     from = vapply(found, function(x) x$range[1L], 0, USE.NAMES = FALSE),
     to = vapply(found, function(x) x$range[2L], 0, USE.NAMES = FALSE)
   )
@@ -481,7 +478,8 @@ skewness_in_words <- function(skewness, transform) {
 far_off_in_words <- function(row) {
   paste0(
     count_of(row$n, "rating"), " of ", row$rater, " far from all others: ", row$values,
-    "; the others lie between ", format_number(row$from), " and ", format_number(row$to),
+    "; the others lie between ", format_number(signif(row$from, 4)), " and ",
+    format_number(signif(row$to, 4)),
     ". A value that stands for a missing rating must be NA before scoring."
   )
 }

@@ -128,13 +128,9 @@ dyad_sessions <- function(row, x, series) {
   sessions <- series$sessions
   at <- match(label, series$labels)
   rows <- seq.int(sessions$starts[at] + 1L, length.out = diff(sessions$starts[at + 0:1]))
-  window <- attr(x, "window")
   # Growth lines are drawn as far as somebody rated, and no further.
   rated <- !is.na(sessions$first[rows]) | !is.na(sessions$second[rows])
-  rows <- rows[rated & !is.na(sessions$time[rows])]
-  if (!is.null(window)) {
-    rows <- rows[sessions$time[rows] >= window[1L] & sessions$time[rows] <= window[2L]]
-  }
+  rows <- rows[rated & in_window(sessions$time[rows], attr(x, "window"))]
   time <- sessions$time[rows]
   unit <- if (attr(x, "per") == "course") attr(x, "course") else 1
   raters <- attr(x, "raters")

@@ -568,13 +568,16 @@ sessions_needed <- function(definition) {
   if (definition == "fitted") "two sessions from each rater" else "two sessions rated by both"
 }
 
+# Which times are known, and within the window where there is one.
+in_window <- function(time, window) {
+  known <- !is.na(time)
+  if (is.null(window)) known else known & time >= window[1L] & time <= window[2L]
+}
+
 stop_infinite <- function(sessions, spec, window, call) {
   values <- list(sessions$time, sessions$first, sessions$second)
   names(values) <- c(spec$time$name, spec$first$name, spec$second$name)
-  used <- !is.na(sessions$time)
-  if (!is.null(window)) {
-    used <- used & sessions$time >= window[1L] & sessions$time <= window[2L]
-  }
+  used <- in_window(sessions$time, window)
   infinite <- lapply(values, function(x) is.infinite(x) & used)
   infinite <- infinite[vapply(infinite, any, NA)]
   dyads <- unique(findInterval(which(Reduce(`|`, infinite)) - 1L, sessions$starts))

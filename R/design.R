@@ -279,24 +279,25 @@ count_levels <- function(column) {
 # text. Said before their columns are made, which alone may take all memory; refused beyond what
 # the core takes.
 check_fixed_size <- function(terms, frame, many = 1000, most = 20000) {
-  if (columns_at_most(terms, frame) <= many) {
+  width <- variable_widths(terms, frame)
+  # No term has more columns than the product of all variables: mostly that is few enough.
+  at_most <- prod(width$columns) * length(attr(terms, "term.labels"))
+  if (at_most <= many || !any(width$is_factor)) {
     return(invisible(terms))
   }
   factors <- attr(terms, "factors")
-  variables <- .subset(frame, variable_names(terms))
-  is_factor <- vapply(variables, becomes_factor, logical(1))
-  width <- vapply(variables, NCOL, integer(1))
-  width[is_factor] <- vapply(variables[is_factor], count_levels, integer(1))
-  size <- apply(factors, 2L, function(coding) prod((width - (is_factor & coding == 1))[coding > 0]))
+  size <- apply(factors, 2L, function(coding) {
+    prod((width$columns - (width$is_factor & coding == 1))[coding > 0])
+  })
   if (sum(size) <= many) {
     return(invisible(terms))
   }
-  widest <- which.max(width * is_factor)
-  name <- names(variables)[widest]
+  widest <- which.max(width$columns * width$is_factor)
+  name <- names(frame)[widest]
   found <- paste0(
     "Found ", count_of(sum(size), "column"), ", ",
     format(sum(size[factors[widest, ] > 0]), big.mark = ",", scientific = FALSE),
-    " of them for the ", count_of(width[[widest]], "level"), " of `", name, "`."
+    " of them for the ", count_of(width$columns[widest], "level"), " of `", name, "`."
   )
   advice <- paste0(
     "If `", name, "` names units, write (1 | ", name, "); if it holds numbers, make it numeric."
@@ -313,27 +314,18 @@ check_fixed_size <- function(terms, frame, many = 1000, most = 20000) {
   ))
 }
 
-# Dates and durations are numbers in a model, though not for is.numeric().
-becomes_factor <- function(x) {
-  is.factor(x) || is.character(x)
-}
-
-# What the number of columns cannot exceed, 0 without factors: every term with all variables, the
-# response too. In a loop over the frame, where the fixed part's variables come first, since every
-# fit asks.
-columns_at_most <- function(terms, frame) {
-  widest <- 1
-  any_factor <- FALSE
-  for (i in seq_len(length(attr(terms, "variables")) - 1L)) {
+# Columns of each variable of the fixed part, which come first in the frame; those of a factor are
+# its levels. Dates and durations are numbers in a model, though not for is.numeric().
+variable_widths <- function(terms, frame) {
+  n <- length(attr(terms, "variables")) - 1L
+  is_factor <- logical(n)
+  columns <- numeric(n)
+  for (i in seq_len(n)) {
     x <- .subset2(frame, i)
-    if (becomes_factor(x)) {
-      any_factor <- TRUE
-      widest <- widest * (1 + count_levels(x))
-    } else if (!is.null(dim(x))) {
-      widest <- widest * (1 + ncol(x))
-    }
+    is_factor[i] <- is.factor(x) || is.character(x)
+    columns[i] <- if (is_factor[i]) count_levels(x) else NCOL(x)
   }
-  if (any_factor) widest * length(attr(terms, "term.labels")) else 0
+  list(columns = columns, is_factor = is_factor)
 }
 
 #' Codes of every grouping that the terms name

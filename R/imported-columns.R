@@ -35,9 +35,8 @@ plain_columns <- function(data, predictors = NULL) {
 #' @noRd
 inform_labelled <- function(columns, predictors) {
   labelled <- names(columns)[vapply(columns, inherits, NA, what = "haven_labelled")]
-  variables <- as.list(attr(stats::delete.response(stats::terms(predictors)), "variables"))[-1L]
-  plain <- vapply(Filter(is.name, variables), as.character, "")
-  named <- Filter(function(name) all_values_named(columns[[name]]), intersect(plain, labelled))
+  variables <- variable_names(stats::delete.response(stats::terms(predictors)))
+  named <- Filter(function(name) all_values_named(columns[[name]]), intersect(variables, labelled))
   if (length(named) > 0L) {
     one <- length(named) == 1L
     inform_samepage("labelled", c(

@@ -91,10 +91,8 @@ sample_reliability <- function(found, scores, scale, sessions, options) {
 #' Both NA where the model cannot be fitted, as with one dyad.
 #' @noRd
 discrepancy_slope_variance <- function(sessions, window) {
-  used <- !is.na(sessions$first) & !is.na(sessions$second) & !is.na(sessions$time)
-  if (!is.null(window)) {
-    used <- used & sessions$time >= window[1L] & sessions$time <= window[2L]
-  }
+  rated_by_both <- !is.na(sessions$first) & !is.na(sessions$second)
+  used <- rated_by_both & in_window(sessions$time, window)
   dyad <- rep(seq_len(length(sessions$starts) - 1L), diff(sessions$starts))[used]
   time <- sessions$time[used]
   # The slope's variance does not depend on where time is 0; the model's conditioning does.

@@ -206,19 +206,12 @@ misses <- function(values, aims) {
 
 # ---- Smallest changes that bring the cells there -----------------------------------
 
-# `noise`: named, the size of a change that costs 1, for each kind of value that may move, or a list
-# of such sizes for every single value.
+# `noise`: named, the size of a change that costs 1, for each kind of value that may move.
 # `measure(sample)`: the cells; `slope(sample, part)`: their derivatives.
 # The damping is divided by the first number of `damping_by` after a step that helped, and
 # multiplied by the second otherwise.
-# Steps that are small each may add up to more than is needed. Of the moves so far, the part on
-# which no cell depends is taken back, by the share `back` in each step.
 aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
-                damping_by = c(4, 8), back = 0) {
-  start <- sample
-  sizes <- function(sample, part) {
-    rep_len(noise[[part]], length(sample[[part]]))[!is.na(sample[[part]])]
-  }
+                damping_by = c(4, 8)) {
   values <- measure(sample)
   damping <- 1
   for (turn in seq_len(steps)) {
@@ -233,30 +226,22 @@ aim <- function(sample, aims, noise, measure, slope, steps = 15, say = message,
     slopes <- lapply(names(noise), function(part) {
       found <- slope(sample, part)
       rownames(found) <- names(values)
-      rep(sizes(sample, part), each = nrow(aims)) * found[aims$cell, ] / aims$scale
+      noise[[part]] * found[aims$cell, ] / aims$scale
     })
     all_slopes <- do.call(cbind, slopes)
     gram <- tcrossprod(all_slopes)
     # Past the edge of the interval, so that a cell does not come to rest on it.
     wanted <- -(missed + 0.3 * sign(missed))
     part_of <- rep(names(noise), vapply(slopes, ncol, 0L))
-    so_far <- unlist(lapply(names(noise), function(part) {
-      off <- sample[[part]] - start[[part]]
-      off[!is.na(off)] / sizes(sample, part)
-    }))
-    needless <- so_far - crossprod(
-      all_slopes, solve(gram + diag(1e-6 * mean(diag(gram)), nrow(gram)), all_slopes %*% so_far)
-    )
     repeat {
       change <- as.vector(
-        crossprod(all_slopes, solve(gram + diag(damping, nrow(gram)), wanted)) -
-          back * needless / (1 + damping)
+        crossprod(all_slopes, solve(gram + diag(damping, nrow(gram)), wanted))
       )
       share <- min(1, 4 / max(abs(change)))
       moved <- sample
       for (part in names(noise)) {
         known <- which(!is.na(sample[[part]]))
-        value <- sample[[part]][known] + share * sizes(sample, part) * change[part_of == part]
+        value <- sample[[part]][known] + share * noise[[part]] * change[part_of == part]
         value <- pmin(pmax(value, sample$range[[part]][1]), sample$range[[part]][2])
         moved[[part]][known] <- round(value, 7)
       }
@@ -291,14 +276,13 @@ aim_at_once <- function(sample, aims, noise, measure, slope, steps = 60, say = m
   start <- sample$outcome[known]
   within <- aims$within / aims$scale
   off <- function(values) (values[aims$cell] - aims$published) / aims$scale
-  outside <- function(values) pmax(abs(off(values)) - within, 0)
   moves <- function(sample) (sample$outcome[known] - start) / unit
   values <- measure(sample)
   damping <- 1
   for (turn in seq_len(steps)) {
-    missed <- outside(values)
+    missed <- misses(values, aims)
     say(sprintf(
-      "step %d: %d cells outside, root mean square %.3g (damping %.2g)", turn, sum(missed > 0),
+      "step %d: %d cells outside, root mean square %.3g (damping %.2g)", turn, sum(missed != 0),
       sqrt(mean(missed^2)), damping
     ))
     if (all(missed == 0)) break
@@ -314,7 +298,7 @@ aim_at_once <- function(sample, aims, noise, measure, slope, steps = 60, say = m
         (sample$range$outcome[1] - start) / unit, (sample$range$outcome[2] - start) / unit
       )
       after <- measure(moved)
-      if (sum(outside(after)^2) + pull * sum(moves(moved)^2) < cost) break
+      if (sum(misses(after, aims)^2) + pull * sum(moves(moved)^2) < cost) break
       damping <- 4 * damping
       if (damping > 1e5) {
         return(sample)
