@@ -138,7 +138,7 @@ message("ratings chosen after ", swap, " swaps")
 
 # ---- 2. Symptoms -------------------------------------------------------------------
 
-set.seed(1)
+set.seed(4)
 x <- predictors_of(logged[chosen, ])
 # Noise without any correlation with `given`, and with exactly the covariances asked for.
 exact_noise <- function(noise, given, covariance) {
@@ -279,8 +279,8 @@ shape_derivatives <- function(sample, step) {
 by_chance <- c(0.23, 0.037, 0.05, 0.047, 0.082)
 shape <- data.frame(
   cell = names(residual_shape(sample2)),
-  published = c(0, -0.38, 2.8, rep(0, 9), -0.43, rep(0, 6), -0.32),
-  within = c(0.25, 0.05, 0.7, rep(0.25, 9), 0.12, 1.5 * by_chance, 0.25, 0.08),
+  published = c(0, -0.40, 2.9, rep(0, 9), -0.45, rep(0, 6), -0.32),
+  within = c(0.25, 0.02, 0.3, rep(0.18, 9), 0.05, 1.5 * by_chance, 0.25, 0.08),
   scale = c(0.1, 0.05, 0.4, rep(0.1, 9), 0.05, by_chance / 2, 0.1, 0.05)
 )
 
@@ -330,9 +330,15 @@ draw_values <- function(n, mean, sd, range, per, digits, shape = identity) {
   value / per
 }
 
-# 52 therapists at eight sites, each with one to several patients.
+# 52 therapists at eight sites, each with one to several patients. Drawn until patients of one
+# therapist are no more alike than others: the paper dropped that level.
+later_mean <- rowMeans(t(matrix(sample2$outcome, 5))[, -1])
 site_of <- sample(c(1:8, sample(1:8, 44, replace = TRUE)))
-therapist <- sample(c(1:52, sample(1:52, n_dyads - 52, replace = TRUE)))
+repeat {
+  therapist <- sample(c(1:52, sample(1:52, n_dyads - 52, replace = TRUE)))
+  between <- summary(stats::lm(later_mean ~ factor(therapist)))$fstatistic[["value"]]
+  if (between < 1) break
+}
 site <- site_of[therapist]
 
 age <- draw_values(n_dyads, 35.7, 9.52, c(20, 62), 1, c(1, 2), function(z) z + 0.12 * (z^2 - 1))
@@ -350,10 +356,9 @@ stopifnot(sum(sessions <= 40) == 67)
 # fewer symptoms.
 relations <- c("convergence", "convergence:time")
 in_all <- effects_in(sample2, seq_len(n_dyads))[relations]
-mean_gsi <- rowMeans(gsi[, -1])
 repeat {
   in_shorter <- effects_in(sample2, which(sessions <= 40))[relations]
-  if (all(abs(in_shorter - in_all) < 0.1) && abs(stats::cor(sessions, mean_gsi)) < 0.05) break
+  if (all(abs(in_shorter - in_all) < 0.1) && abs(stats::cor(sessions, later_mean)) < 0.05) break
   sessions <- sample(sessions)
 }
 
