@@ -210,6 +210,34 @@ static void packed(void) {
     ct_near("of nothing", sp_dot(0, u, v), 0.0, 0.0);
 }
 
+/* The kernels on several rows against the one on a single row, for every way a length can be made
+ * of fours and twos. */
+static void packed_together(void) {
+    enum { LONGEST = 11, SIZE = LONGEST * (LONGEST + 1) / 2 };
+    double rows[2 * LONGEST];
+    for (int i = 0; i < 2 * LONGEST; i++) {
+        rows[i] = (double)(i * i % 17) - 8.25;
+    }
+    for (int d = 1; d <= LONGEST; d++) {
+        const double *u = rows, *v = rows + d;
+        double uu[SIZE] = {0.0}, uv[SIZE] = {0.0}, vv[SIZE] = {0.0}, both[SIZE] = {0.0};
+        double of_u[SIZE] = {0.0}, of_both[SIZE] = {0.0}, of_v[SIZE] = {0.0}, sum[SIZE] = {0.0};
+        int size = (int)sp_packed_size(d);
+        sp_add_products(d, u, v, uu, uv, vv);
+        sp_add_outer(d, 1.0, u, of_u);
+        sp_add_outer_sym(d, 1.0, u, v, of_both);
+        sp_add_outer(d, 1.0, v, of_v);
+        ct_near_all("u u' of two rows", size, uu, of_u, 0.0);
+        ct_near_all("u v' + v u'", size, uv, of_both, 0.0);
+        ct_near_all("v v'", size, vv, of_v, 0.0);
+        sp_add_crossprod(2, d, rows, both);
+        for (int i = 0; i < size; i++) {
+            sum[i] = of_u[i] + of_v[i];
+        }
+        ct_near_all("rows' rows", size, both, sum, 1e-13);
+    }
+}
+
 static void row_factors(void) {
     /* Rows (3, 1), (4, 2), then (12, -5): R'R is the sum of their products. */
     double R[] = {0.0, 0.0, 0.0, 0.0};
@@ -307,6 +335,7 @@ int main(void) {
     solving();
     eigenvalues();
     packed();
+    packed_together();
     row_factors();
     return ct_end();
 }

@@ -206,8 +206,8 @@ SP_WIDE void sp_add_outer(int d, double alpha, const double *u, double *packed) 
 }
 
 /* out += a x + b y, all of length n. */
-static inline void add_both(size_t n, double a, const double *x, double b, const double *y,
-                            double *restrict out) {
+SP_INLINE void add_both(size_t n, double a, const double *x, double b, const double *y,
+                        double *restrict out) {
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
         out[i] += a * x[i] + b * y[i];
@@ -220,15 +220,44 @@ static inline void add_both(size_t n, double a, const double *x, double b, const
     }
 }
 
+/* The same for two outs, which read x and y once. */
+SP_INLINE void add_both_twice(size_t n, const double *x, const double *y, double a, double b,
+                              double *restrict out, double c, double e,
+                              double *restrict out_below) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        out[i] += a * x[i] + b * y[i];
+        out[i + 1] += a * x[i + 1] + b * y[i + 1];
+        out[i + 2] += a * x[i + 2] + b * y[i + 2];
+        out[i + 3] += a * x[i + 3] + b * y[i + 3];
+        out_below[i] += c * x[i] + e * y[i];
+        out_below[i + 1] += c * x[i + 1] + e * y[i + 1];
+        out_below[i + 2] += c * x[i + 2] + e * y[i + 2];
+        out_below[i + 3] += c * x[i + 3] + e * y[i + 3];
+    }
+    for (; i < n; i++) {
+        out[i] += a * x[i] + b * y[i];
+        out_below[i] += c * x[i] + e * y[i];
+    }
+}
+
 SP_WIDE void sp_add_crossprod(int n, int d, const double *restrict rows, double *restrict packed) {
     int i = 0;
-    /* Two rows at a time: every element of the sum is read and written half as often. */
+    /* Two rows at a time: every element of the sum is read and written half as often. And two rows
+     * of the sum at a time, the first of which has one element more. */
     for (; i + 2 <= n; i += 2) {
         const double *u = rows + (size_t)d * i, *v = u + d;
         double *at = packed;
-        for (int j = 0; j < d; j++) {
-            add_both((size_t)(d - j), u[j], u + j, v[j], v + j, at);
-            at += d - j;
+        int j = 0;
+        for (; j + 2 <= d; j += 2) {
+            size_t rest = (size_t)(d - j - 1);
+            const double *x = u + j + 1, *y = v + j + 1;
+            at[0] += u[j] * u[j] + v[j] * v[j];
+            add_both_twice(rest, x, y, u[j], v[j], at + 1, x[0], y[0], at + 1 + rest);
+            at += 1 + 2 * rest;
+        }
+        if (j < d) {
+            at[0] += u[j] * u[j] + v[j] * v[j];
         }
     }
     if (i < n) {
@@ -241,6 +270,35 @@ SP_WIDE void sp_add_outer_sym(int d, double alpha, const double *restrict u,
     for (int j = 0; j < d; j++) {
         add_both((size_t)(d - j), alpha * u[j], v + j, alpha * v[j], u + j, packed);
         packed += d - j;
+    }
+}
+
+SP_WIDE void sp_add_products(int d, const double *restrict u, const double *restrict v,
+                             double *restrict uu, double *restrict uv, double *restrict vv) {
+    for (int j = 0; j < d; j++) {
+        const double *restrict x = u + j, *restrict y = v + j;
+        const double a = u[j], b = v[j];
+        const size_t n = (size_t)(d - j);
+        size_t i = 0;
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = i; k < i + 4; k++) {
+                uu[k] += a * x[k];
+            }
+            for (size_t k = i; k < i + 4; k++) {
+                vv[k] += b * y[k];
+            }
+            for (size_t k = i; k < i + 4; k++) {
+                uv[k] += a * y[k] + b * x[k];
+            }
+        }
+        for (; i < n; i++) {
+            uu[i] += a * x[i];
+            vv[i] += b * y[i];
+            uv[i] += a * y[i] + b * x[i];
+        }
+        uu += n;
+        uv += n;
+        vv += n;
     }
 }
 
@@ -284,8 +342,8 @@ SP_WIDE void sp_add_columns(size_t n, size_t m, const double *A, const double *r
 
 /* Two rows x and y (n) times four columns, two columns or one of M by its rows. Sums in variables
  * of their own stay in registers. */
-static inline void two_by_four(int n, const double *x, const double *y, const double *M, int step,
-                               double *out_x, double *out_y) {
+SP_INLINE void two_by_four(int n, const double *x, const double *y, const double *M, int step,
+                           double *out_x, double *out_y) {
     double x0 = 0.0, x1 = 0.0, x2 = 0.0, x3 = 0.0, y0 = 0.0, y1 = 0.0, y2 = 0.0, y3 = 0.0;
     for (int i = 0; i < n; i++, M += step) {
         x0 += x[i] * M[0];
@@ -308,8 +366,8 @@ static inline void two_by_four(int n, const double *x, const double *y, const do
 }
 
 /* The same with one column. */
-static inline void two_by_one(int n, const double *x, const double *y, const double *M, int step,
-                              double *out_x, double *out_y) {
+SP_INLINE void two_by_one(int n, const double *x, const double *y, const double *M, int step,
+                          double *out_x, double *out_y) {
     double x0 = 0.0, y0 = 0.0;
     for (int i = 0; i < n; i++, M += step) {
         x0 += x[i] * M[0];

@@ -16,6 +16,14 @@
 #define SP_WIDE
 #endif
 
+/* For what must become a part of its caller: a kernel's inner loop, which has the wider registers
+ * only there, or what is written for any size and compiled again for a size that is known. */
+#if defined(__GNUC__)
+#define SP_INLINE static inline __attribute__((always_inline))
+#else
+#define SP_INLINE static inline
+#endif
+
 /* Number of elements of a packed d x d matrix. */
 static inline size_t sp_packed_size(int d) {
     return (size_t)d * (size_t)(d + 1) / 2;
@@ -146,6 +154,10 @@ void sp_add_crossprod(int n, int d, const double *restrict rows, double *restric
 /* packed += alpha (u v' + v u'). */
 void sp_add_outer_sym(int d, double alpha, const double *restrict u, const double *restrict v,
                       double *restrict packed);
+
+/* The three products of two rows at once, packed: uu += u u', uv += u v' + v u', vv += v v'. */
+void sp_add_products(int d, const double *restrict u, const double *restrict v, double *restrict uu,
+                     double *restrict uv, double *restrict vv);
 
 /* y (n) += A weights, A n x m. */
 void sp_add_columns(size_t n, size_t m, const double *A, const double *restrict weights,

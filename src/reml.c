@@ -205,8 +205,8 @@ static sp_status add_items(const sp_reduced *data, const sp_model *model, const 
  * overwritten, into a new triangle; what is left of the rows is free of Z and joins CV. (Sums of
  * R'W R and R'W a would do, but where a node's own effects are large nearly all of CV would be
  * taken off again, and the digits with it.) */
-static void absorb(int q, int d, double *M, double *rows, double *R, double *a, double *cv,
-                   double *along) {
+SP_INLINE void absorb_sized(int q, int d, double *M, double *rows, double *R, double *a,
+                            double *cv) {
     for (int j = 0; j < q; j++) {
         double *x = M + (size_t)q * j;
         double square = sp_dot((size_t)q, x, x);
@@ -224,18 +224,27 @@ static void absorb(int q, int d, double *M, double *rows, double *R, double *a, 
             sp_axpy((size_t)q, -w, x, below);
         }
         double *top = a + (size_t)d * j;
-        memset(along, 0, (size_t)d * sizeof(double));
-        sp_axpy((size_t)d, factor * v, top, along);
-        for (int i = 0; i < q; i++) {
-            sp_axpy((size_t)d, factor * x[i], rows + (size_t)d * i, along);
-        }
-        sp_axpy((size_t)d, -v, along, top);
-        for (int i = 0; i < q; i++) {
-            sp_axpy((size_t)d, -x[i], along, rows + (size_t)d * i);
+        for (int c = 0; c < d; c++) {
+            double w = factor * v * top[c];
+            for (int i = 0; i < q; i++) {
+                w += factor * x[i] * rows[c + (size_t)d * i];
+            }
+            top[c] -= v * w;
+            for (int i = 0; i < q; i++) {
+                rows[c + (size_t)d * i] -= x[i] * w;
+            }
         }
         R[j + (size_t)q * j] = diagonal;
     }
     sp_add_crossprod(q, d, rows, cv);
+}
+
+static void absorb(int q, int d, double *M, double *rows, double *R, double *a, double *cv) {
+    if (q == 2) {
+        absorb_sized(2, d, M, rows, R, a, cv);
+    } else {
+        absorb_sized(q, d, M, rows, R, a, cv);
+    }
 }
 
 /* Each cell's rows [Ci R | Ci a], one set of q for all its units, join its node. */
@@ -243,7 +252,7 @@ static sp_status add_cells(const sp_reduced *data, const sp_model *model, sp_rem
                            sp_asking *asking) {
     int q = data->q, d = data->d;
     size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
-    double *M = work->small, *rows = M + mm, *along = rows + qd;
+    double *M = work->small, *rows = M + mm;
     const double cell_work = sp_value_work(data);
     for (int c = 0; c < data->n_cells; c++) {
         if (sp_must_stop(asking, cell_work)) {
@@ -261,7 +270,7 @@ static sp_status add_cells(const sp_reduced *data, const sp_model *model, sp_rem
         for (size_t i = 0; i < qd; i++) {
             rows[i] /= root;
         }
-        absorb(q, d, M, rows, work->Rn + qq * node, work->an + qd * node, work->cv, along);
+        absorb(q, d, M, rows, work->Rn + qq * node, work->an + qd * node, work->cv);
     }
     return SP_OK;
 }
@@ -319,7 +328,7 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
     double *h = work->h + qd * node;
     size_t mm = sp_widest(model) * sp_widest(model);
     double *L = work->small, *scratch = L + mm, *CR = L + 4 * mm;
-    double *rows = CR + mm, *along = rows + qd;
+    double *rows = CR + mm;
 
     double log_det;
     if (sp_factor_level(q, Rn, model, point, level, 1.0, Cn, &log_det, L)) {
@@ -344,7 +353,7 @@ static sp_status close_node_value(const sp_reduced *data, const sp_model *model,
     if (level + 1 < data->n_levels) {
         size_t up =
             work->offset[level + 1] + (size_t)data->parent[level][node - work->offset[level]];
-        absorb(q, d, CR, rows, work->Rn + qq * up, work->an + qd * up, work->cv, along);
+        absorb(q, d, CR, rows, work->Rn + qq * up, work->an + qd * up, work->cv);
     } else {
         sp_add_crossprod(q, d, rows, work->cv);
     }

@@ -3,6 +3,10 @@
 #include <math.h>
 #include <string.h>
 
+/* The derivatives cost most of a fit, and most models have two columns of Z, an intercept and a
+ * slope. Loops over two cost more than what they do, so what is done per item and per node (the
+ * functions `_sized` and what they call) is compiled twice: for any size and for two. */
+
 /* ---- small helpers -------------------------------------------------------------------------- */
 
 /* Position of the pair (r, s) of parameters, r <= s. */
@@ -17,12 +21,12 @@ static size_t element_at(int n, int i, int j) {
 }
 
 /* Trace of A B for symmetric n x n matrices. */
-static double trace_product(int n, const double *A, const double *B) {
+SP_INLINE double trace_product(int n, const double *A, const double *B) {
     return sp_dot((size_t)n * n, A, B);
 }
 
 /* A += alpha (u v' + v u') / 2. */
-static void add_symmetric(int n, double alpha, const double *u, const double *v, double *A) {
+SP_INLINE void add_symmetric(int n, double alpha, const double *u, const double *v, double *A) {
     if (n == 2) {
         double off = 0.5 * alpha * (u[0] * v[1] + v[0] * u[1]);
         A[0] += 0.5 * alpha * (u[0] * v[0] + v[0] * u[0]);
@@ -43,13 +47,13 @@ typedef struct {
     int n, i[2], j[2];
 } index_pairs;
 
-static index_pairs pairs_of(const sp_model *model, int r) {
+SP_INLINE index_pairs pairs_of(const sp_model *model, int r) {
     int a = model->row[r], b = model->col[r];
     index_pairs pairs = {a == b ? 1 : 2, {a, b}, {b, a}};
     return pairs;
 }
 
-static double element_sum(index_pairs r, int n, const double *A) {
+SP_INLINE double element_sum(index_pairs r, int n, const double *A) {
     double sum = 0.0;
     for (int x = 0; x < r.n; x++) {
         sum += A[r.i[x] + (size_t)n * r.j[x]];
@@ -64,7 +68,7 @@ static double derivatives_work(const sp_reduced *data, int k) {
 /* ---- sums over the units or nodes of one level, for the parameters of that level ------------- */
 
 /* Element (i, j) is the mean of A_ij and A_ji. */
-static void take_elements(int n, const double *A, double *elements) {
+SP_INLINE void take_elements(int n, const double *A, double *elements) {
     if (n == 2) {
         elements[0] = A[0];
         elements[1] = 0.5 * (A[1] + A[2]);
@@ -101,8 +105,8 @@ static level_sums sums_of_level(const sp_model *model, const sp_reml_work *work,
 }
 
 /* products += the elements of K (given as such) times those of M (n x n). scratch: one w. */
-static void add_element_products(int n, const double *K, const double *M, double *products,
-                                 double *scratch) {
+SP_INLINE void add_element_products(int n, const double *K, const double *M, double *products,
+                                    double *scratch) {
     size_t w = sp_n_elements(n);
     take_elements(n, M, scratch);
     if (n == 2) {
@@ -118,7 +122,7 @@ static void add_element_products(int n, const double *K, const double *M, double
     }
 }
 
-static void add_elements(int n, double alpha, const double *A, double *sums, double *scratch) {
+SP_INLINE void add_elements(int n, double alpha, const double *A, double *sums, double *scratch) {
     take_elements(n, A, scratch);
     sp_axpy(sp_n_elements(n), alpha, scratch, sums);
 }
@@ -172,9 +176,9 @@ typedef struct {
 } item_view;
 
 /* scratch: 5 square matrices, four of which the view keeps. */
-static item_view view_item(const sp_reduced *data, const sp_model *model, const sp_point *point,
-                           const sp_reml_work *work, int item, int with_s, double *scratch) {
-    int q = data->q, q0 = model->dim[0];
+SP_INLINE item_view view_item(int q, int q0, const sp_reduced *data, const sp_model *model,
+                              const sp_point *point, const sp_reml_work *work, int item, int with_s,
+                              double *scratch) {
     size_t mm = sp_widest(model) * sp_widest(model);
     double *L = scratch + 4 * mm;
     item_view view = {
@@ -194,9 +198,8 @@ static item_view view_item(const sp_reduced *data, const sp_model *model, const 
 /* Traces of the part of V that belongs to `count` units of an item. taken (q0 x q0, or NULL): what
  * the node above takes off the second K of T_rs, for one unit. scratch: a square matrix and two
  * sets of elements. */
-static void add_unit_traces(const sp_model *model, item_view view, double count,
-                            const double *taken, sp_reml_work *work, double *scratch) {
-    int q0 = model->dim[0];
+SP_INLINE void add_unit_traces(int q0, const sp_model *model, item_view view, double count,
+                               const double *taken, sp_reml_work *work, double *scratch) {
     size_t w = sp_n_elements(q0), size = (size_t)q0 * q0;
     level_sums sums = sums_of_level(model, work, 0);
     double *second = scratch, *K = second + size, *elements = K + w;
@@ -209,10 +212,9 @@ static void add_unit_traces(const sp_model *model, item_view view, double count,
 }
 
 /* The same for s. taken (q0 x q0) belongs to T_rs with an element, taken_s to that with itself. */
-static void add_unit_traces_s(const sp_model *model, int k, item_view view, double count,
-                              const double *taken, double taken_s, sp_reml_work *work,
-                              double *trace, double *scratch) {
-    int q = model->q, q0 = model->dim[0];
+SP_INLINE void add_unit_traces_s(int q, int q0, const sp_model *model, int k, item_view view,
+                                 double count, const double *taken, double taken_s,
+                                 sp_reml_work *work, double *trace, double *scratch) {
     level_sums sums = sums_of_level(model, work, 0);
     double *K2 = scratch, *elements = K2 + (size_t)q0 * q0;
     sp_multiply_tn(q0, q, q0, view.Y, view.Y, K2);
@@ -229,9 +231,8 @@ static void add_unit_traces_s(const sp_model *model, int k, item_view view, doub
 
 /* The traces that weight an item's products of rows: YMY = Y'M Y (q0 x q0) where M (q x q) holds
  * the traces, over X or over rho, of the products of the rows. */
-static void add_row_traces(const sp_model *model, item_view view, const double *over_x,
-                           const double *over_rho, sp_reml_work *work, double *scratch) {
-    int q0 = model->dim[0];
+SP_INLINE void add_row_traces(int q0, const sp_model *model, item_view view, const double *over_x,
+                              const double *over_rho, sp_reml_work *work, double *scratch) {
     level_sums sums = sums_of_level(model, work, 0);
     double *K = scratch, *elements = K + sp_n_elements(q0);
     take_elements(q0, view.K, K);
@@ -240,9 +241,9 @@ static void add_row_traces(const sp_model *model, item_view view, const double *
 }
 
 /* The same for s, from M itself, tau over X and rho. */
-static void add_row_traces_s(const sp_model *model, int k, item_view view, const double *tau,
-                             const double *rho, sp_reml_work *work, double *scratch) {
-    int q = model->q, q0 = model->dim[0];
+SP_INLINE void add_row_traces_s(int q, int q0, const sp_model *model, int k, item_view view,
+                                const double *tau, const double *rho, sp_reml_work *work,
+                                double *scratch) {
     size_t mm = sp_widest(model) * sp_widest(model), both = (size_t)k * k - 1;
     level_sums sums = sums_of_level(model, work, 0);
     double *MY = scratch, *YMWY = MY + mm, *W3 = YMWY + mm, *elements = W3 + mm;
@@ -258,9 +259,8 @@ static void add_row_traces_s(const sp_model *model, int k, item_view view, const
 }
 
 /* P_r of the unit-level parameters and s += a shared item's products. weights: q (q + 1) / 2. */
-static void add_shared_products(const sp_reduced *data, const sp_model *model, int k, int item,
-                                item_view view, sp_reml_work *work, double *weights) {
-    int q = data->q;
+SP_INLINE void add_shared_products(int q, const sp_reduced *data, const sp_model *model, int k,
+                                   int item, item_view view, sp_reml_work *work, double *weights) {
     size_t packed = sp_packed_size(data->d);
     const double *B = sp_shared_products(data, item);
     for (int r = 0; r < k; r++) {
@@ -285,9 +285,8 @@ static void add_shared_products(const sp_reduced *data, const sp_model *model, i
 
 /* tau and rho (q x q): traces over the columns of X (weighted by Phi) and over rho of a shared
  * item's products. */
-static void trace_shared_products(const sp_reduced *data, const sp_reml_work *work, int item,
-                                  double *tau, double *rho) {
-    int q = data->q;
+SP_INLINE void trace_shared_products(int q, const sp_reduced *data, const sp_reml_work *work,
+                                     int item, double *tau, double *rho) {
     size_t packed = sp_packed_size(data->d);
     const double *B = sp_shared_products(data, item);
     for (int b = 0; b < q; b++) {
@@ -302,26 +301,25 @@ static void trace_shared_products(const sp_reduced *data, const sp_reml_work *wo
 }
 
 /* One shared item: what its products add to the traces and to P. */
-static void add_shared_item(const sp_reduced *data, const sp_model *model, int k, int item,
-                            item_view view, sp_reml_work *work, double *scratch) {
-    int q = data->q, q0 = model->dim[0];
+SP_INLINE void add_shared_item(int q, int q0, const sp_reduced *data, const sp_model *model, int k,
+                               int item, item_view view, sp_reml_work *work, double *scratch) {
     size_t mm = sp_widest(model) * sp_widest(model);
     double *tau = scratch, *rho = tau + mm, *MY = rho + mm, *over_x = MY + mm,
            *over_rho = over_x + mm;
-    trace_shared_products(data, work, item, tau, rho);
+    trace_shared_products(q, data, work, item, tau, rho);
     sp_multiply(q, q, q0, tau, view.Y, MY);
     sp_multiply_tn(q0, q, q0, view.Y, MY, over_x);
     sp_multiply(q, q, q0, rho, view.Y, MY);
     sp_multiply_tn(q0, q, q0, view.Y, MY, over_rho);
-    add_row_traces(model, view, over_x, over_rho, work, over_rho + mm);
+    add_row_traces(q0, model, view, over_x, over_rho, work, over_rho + mm);
     if (k > model->n_par) {
-        add_row_traces_s(model, k, view, tau, rho, work, over_rho + mm);
+        add_row_traces_s(q, q0, model, k, view, tau, rho, work, over_rho + mm);
     }
-    add_shared_products(data, model, k, item, view, work, tau);
+    add_shared_products(q, data, model, k, item, view, work, tau);
 }
 
 /* Traces over the first p columns and over the last one of the products of n rows of length d. */
-static void trace_rows(int n, int d, const double *rows, double *over_x, double *over_rho) {
+SP_INLINE void trace_rows(int n, int d, const double *rows, double *over_x, double *over_rho) {
     int p = d - 1;
     for (int b = 0; b < n; b++) {
         for (int a = 0; a <= b; a++) {
@@ -333,71 +331,101 @@ static void trace_rows(int n, int d, const double *rows, double *over_x, double 
     }
 }
 
-/* q rows of an item in the coordinates of root: what they add to P_r (P_single, in these
- * coordinates) and to the traces. ya: Y' times the rows (q0 rows). */
-static void add_rows_item(const sp_reduced *data, const sp_model *model, int k, item_view view,
-                          const double *rows, const double *ya, sp_reml_work *work,
-                          double *P_single, double *scratch) {
-    int q = data->q, q0 = model->dim[0], d = data->d;
-    size_t packed = sp_packed_size(d), mm = sp_widest(model) * sp_widest(model);
-    double *over_x = scratch, *over_rho = over_x + mm, *wa = over_rho + mm;
+/* P_r += the products of rows that a level's own parameters are elements of: row i with row j. */
+SP_INLINE void add_own_products(int ql, int d, const sp_model *model, int level, const double *rows,
+                                double *P_single) {
+    size_t packed = sp_packed_size(d);
     for (int r = 0; r < model->n_par; r++) {
-        if (model->level[r] == 0) {
-            const double *u = ya + (size_t)d * model->row[r], *v = ya + (size_t)d * model->col[r];
-            if (u == v) {
-                sp_add_outer(d, 1.0, u, P_single + packed * r);
-            } else {
-                sp_add_outer_sym(d, 1.0, u, v, P_single + packed * r);
-            }
+        if (model->level[r] != level) {
+            continue;
+        }
+        const double *u = rows + (size_t)d * model->row[r], *v = rows + (size_t)d * model->col[r];
+        double *P = P_single + packed * r;
+        if (u != v) {
+            sp_add_outer_sym(d, 1.0, u, v, P);
+        } else if (ql == 2 && r + 1 < model->n_par && model->level[r + 1] == level &&
+                   model->row[r + 1] != model->col[r + 1]) {
+            /* Two correlated effects: variance, covariance, variance. */
+            sp_add_products(d, u, u + d, P, P + packed, P + 2 * packed);
+            r += 2;
+        } else {
+            sp_add_outer(d, 1.0, u, P);
         }
     }
+}
+
+/* q rows of an item in the coordinates of root: what they add to P_r (P_single, in these
+ * coordinates) and to the traces. ya: Y' times the rows (q0 rows). */
+SP_INLINE void add_rows_item(int q, int q0, const sp_reduced *data, const sp_model *model, int k,
+                             item_view view, const double *rows, const double *ya,
+                             sp_reml_work *work, double *P_single, double *scratch) {
+    int d = data->d;
+    size_t packed = sp_packed_size(d), mm = sp_widest(model) * sp_widest(model);
+    double *over_x = scratch, *over_rho = over_x + mm, *wa = over_rho + mm;
+    add_own_products(q0, d, model, 0, ya, P_single);
     trace_rows(q0, d, ya, over_x, over_rho);
-    add_row_traces(model, view, over_x, over_rho, work, wa);
+    add_row_traces(q0, model, view, over_x, over_rho, work, wa);
     if (k > model->n_par) {
         sp_rows_multiply(q, q, d, view.W, rows, wa);
         sp_add_crossprod(q, d, wa, P_single + packed * model->n_par);
         trace_rows(q, d, rows, over_x, over_rho);
-        add_row_traces_s(model, k, view, over_x, over_rho, work, wa);
+        add_row_traces_s(q, q0, model, k, view, over_x, over_rho, work, wa);
     }
 }
 
 /* ya (q0 rows) = Y' times q rows. */
-static void project_rows(int q, int q0, int d, item_view view, const double *rows, double *ya) {
+SP_INLINE void project_rows(int q, int q0, int d, item_view view, const double *rows, double *ya) {
     for (int c = 0; c < q0; c++) {
         sp_rows_multiply(1, q, d, view.Y + (size_t)q * c, rows, ya + (size_t)d * c);
     }
 }
 
-/* All items of a design of one level, or the shared ones of several levels, whose units' own traces
+/* One item of a design of one level, or a shared one of several levels, whose units' own traces
  * wait for their nodes. */
+SP_INLINE void add_item_sized(int q, int q0, const sp_reduced *data, const sp_model *model,
+                              const sp_point *point, int k, int item, sp_reml_work *work,
+                              double *trace, double *P_single) {
+    int d = data->d, with_s = k > model->n_par;
+    size_t mm = sp_widest(model) * sp_widest(model);
+    double *rest = work->small + 5 * mm;
+    item_view view = view_item(q, q0, data, model, point, work, item, with_s, work->small);
+    if (data->n_levels == 1) {
+        double count = data->item_count[item];
+        add_unit_traces(q0, model, view, count, NULL, work, rest);
+        if (with_s) {
+            add_unit_traces_s(q, q0, model, k, view, count, NULL, 0.0, work, trace, rest);
+        }
+    }
+    if (item < data->n_shared) {
+        add_shared_item(q, q0, data, model, k, item, view, work, rest);
+    } else {
+        double *rows = rest, *ya = rows + (size_t)q * d, *inner = ya + (size_t)q0 * d;
+        sp_rows_transform(q, d, work->root_rows, sp_item_rows(data, item), rows);
+        project_rows(q, q0, d, view, rows, ya);
+        add_rows_item(q, q0, data, model, k, view, rows, ya, work, P_single, inner);
+    }
+}
+
+static void add_item(const sp_reduced *data, const sp_model *model, const sp_point *point, int k,
+                     int item, sp_reml_work *work, double *trace, double *P_single) {
+    int q = data->q, q0 = model->dim[0];
+    if (q == 2 && q0 == 2) {
+        add_item_sized(2, 2, data, model, point, k, item, work, trace, P_single);
+    } else {
+        add_item_sized(q, q0, data, model, point, k, item, work, trace, P_single);
+    }
+}
+
 static sp_status add_items_derivatives(const sp_reduced *data, const sp_model *model,
                                        const sp_point *point, int k, sp_reml_work *work,
                                        double *trace, double *P_single, sp_asking *asking) {
-    int q = data->q, q0 = model->dim[0], d = data->d, with_s = k > model->n_par;
-    size_t mm = sp_widest(model) * sp_widest(model);
-    double *rest = work->small + 5 * mm;
     int n_items = data->n_levels == 1 ? data->n_items : data->n_shared;
     const double item_work = derivatives_work(data, k);
     for (int g = 0; g < n_items; g++) {
         if (sp_must_stop(asking, item_work)) {
             return SP_INTERRUPTED;
         }
-        item_view view = view_item(data, model, point, work, g, with_s, work->small);
-        if (data->n_levels == 1) {
-            add_unit_traces(model, view, data->item_count[g], NULL, work, rest);
-            if (with_s) {
-                add_unit_traces_s(model, k, view, data->item_count[g], NULL, 0.0, work, trace,
-                                  rest);
-            }
-        }
-        if (g < data->n_shared) {
-            add_shared_item(data, model, k, g, view, work, rest);
-        } else {
-            double *rows = rest, *ya = rows + (size_t)q * d, *inner = ya + (size_t)q0 * d;
-            sp_rows_transform(q, d, work->root_rows, sp_item_rows(data, g), rows);
-            project_rows(q, q0, d, view, rows, ya);
-            add_rows_item(data, model, k, view, rows, ya, work, P_single, inner);
-        }
+        add_item(data, model, point, k, g, work, trace, P_single);
     }
     return SP_OK;
 }
@@ -418,16 +446,16 @@ static int is_inside(const sp_model *model, int r, int level) {
 
 /* A += alpha u v' in symmetric form: the mean with its transpose, or for a pair of equal elements
  * of D their sum. */
-static void add_pair(index_pairs pairs, int n, double alpha, const double *U, const double *V,
-                     double *A) {
+SP_INLINE void add_pair(index_pairs pairs, int n, double alpha, const double *U, const double *V,
+                        double *A) {
     for (int x = 0; x < pairs.n; x++) {
         add_symmetric(n, alpha, U + (size_t)n * pairs.i[x], V + (size_t)n * pairs.j[x], A);
     }
 }
 
 /* rows (q of length d) += for each pair of D's elements column i of H times row j of `in`. */
-static void add_pair_rows(index_pairs pairs, int q, int d, const double *H, const double *in,
-                          double *rows) {
+SP_INLINE void add_pair_rows(index_pairs pairs, int q, int d, const double *H, const double *in,
+                             double *rows) {
     for (int x = 0; x < pairs.n; x++) {
         sp_rows_add(q, 1, d, 1.0, H + (size_t)q * pairs.i[x], in + (size_t)d * pairs.j[x], rows);
     }
@@ -462,9 +490,9 @@ static void add_level_De(const sp_model *model, int level, double count, const d
 /* One cell: its units' own traces and what it adds to its node's sums. N is the node's; rows, the
  * sum of the units' rows less what is predicted, and ya = Y' rows are in the coordinates of root.
  */
-static void add_cell(const sp_model *model, int d, double count, item_view view, const double *N,
-                     const double *ya, node_sums sums, sp_reml_work *work, double *scratch) {
-    int q = model->q, q0 = model->dim[0];
+SP_INLINE void add_cell(int q, int q0, const sp_model *model, int d, double count, item_view view,
+                        const double *N, const double *ya, node_sums sums, sp_reml_work *work,
+                        double *scratch) {
     size_t qq = (size_t)q * q, mm = sp_widest(model) * sp_widest(model);
     double *H = scratch, *NH = H + mm, *taken = NH + mm;
     sp_multiply_tn(q, q, q0, view.R, view.Y, H);
@@ -473,7 +501,7 @@ static void add_cell(const sp_model *model, int d, double count, item_view view,
     for (size_t i = 0; i < (size_t)q0 * q0; i++) {
         taken[i] *= 2.0;
     }
-    add_unit_traces(model, view, count, taken, work, taken + mm);
+    add_unit_traces(q0, model, view, count, taken, work, taken + mm);
     for (int s = 0; s < model->n_par; s++) {
         if (model->level[s] == 0) {
             index_pairs pairs = pairs_of(model, s);
@@ -487,10 +515,10 @@ static void add_cell(const sp_model *model, int d, double count, item_view view,
 }
 
 /* The same for s. */
-static void add_cell_s(const sp_model *model, int k, int d, double count, item_view view,
-                       const double *N, const double *rows, node_sums sums, sp_reml_work *work,
-                       double *trace, double *scratch) {
-    int q = model->q, q0 = model->dim[0], s = model->n_par;
+SP_INLINE void add_cell_s(int q, int q0, const sp_model *model, int k, int d, double count,
+                          item_view view, const double *N, const double *rows, node_sums sums,
+                          sp_reml_work *work, double *trace, double *scratch) {
+    int s = model->n_par;
     size_t qq = (size_t)q * q, mm = sp_widest(model) * sp_widest(model);
     double *H = scratch, *V = H + mm, *WR = V + mm, *WWR = WR + mm, *De = WWR + mm;
     double *NV = De + mm, *taken = NV + mm, *wa = taken + mm;
@@ -504,7 +532,8 @@ static void add_cell_s(const sp_model *model, int k, int d, double count, item_v
     for (size_t i = 0; i < (size_t)q0 * q0; i++) {
         taken[i] *= 2.0;
     }
-    add_unit_traces_s(model, k, view, count, taken, 2.0 * trace_product(q, N, De), work, trace, wa);
+    add_unit_traces_s(q, q0, model, k, view, count, taken, 2.0 * trace_product(q, N, De), work,
+                      trace, wa);
     if (sums.De) {
         for (int r = 0; r < s; r++) {
             if (model->level[r] == 0) {
@@ -530,20 +559,23 @@ static void add_cell_s(const sp_model *model, int k, int d, double count, item_v
 }
 
 /* Adds the pair's product of row blocks (q rows): the trace over the fixed columns, and rho. */
-static void add_products(int q, int d, double alpha, const double *u, const double *v,
-                         double *over_x, double *over_rho) {
+SP_INLINE void add_products(int q, int d, double alpha, const double *u, const double *v,
+                            double *over_x, double *over_rho) {
+    double x = *over_x, rho = *over_rho;
     for (int i = 0; i < q; i++) {
-        *over_x += alpha * sp_dot((size_t)d - 1, u + (size_t)d * i, v + (size_t)d * i);
-        *over_rho += alpha * u[(size_t)d * i + d - 1] * v[(size_t)d * i + d - 1];
+        x += alpha * sp_dot((size_t)d - 1, u + (size_t)d * i, v + (size_t)d * i);
+        rho += alpha * u[(size_t)d * i + d - 1] * v[(size_t)d * i + d - 1];
     }
+    *over_x = x;
+    *over_rho = rho;
 }
 
 /* What a node takes off the traces of the parameters inside it. NGa (q x q per parameter) gets
  * N Ga_r; Ny: q rows. The term in De is missing at level 1, whose cells know it. */
-static void add_inside_traces(const sp_reduced *data, const sp_model *model, int k, int level,
-                              const double *N, node_sums sums, sp_reml_work *work, double *trace,
-                              double *NGa, double *Ny) {
-    int q = data->q, d = data->d;
+SP_INLINE void add_inside_traces(int q, const sp_reduced *data, const sp_model *model, int k,
+                                 int level, const double *N, node_sums sums, sp_reml_work *work,
+                                 double *trace, double *NGa, double *Ny) {
+    int d = data->d;
     size_t qq = (size_t)q * q, qd = (size_t)q * d;
     for (int s = 0; s < k; s++) {
         if (!is_inside(model, s, level)) {
@@ -558,14 +590,16 @@ static void add_inside_traces(const sp_reduced *data, const sp_model *model, int
             }
             size_t at = (size_t)r + (size_t)k * s;
             const double *A = NGa + qq * r, *B = NGa + qq * s;
+            double T = work->T[at];
             for (int i = 0; i < q; i++) {
                 for (int j = 0; j < q; j++) {
-                    work->T[at] += A[i + (size_t)q * j] * B[j + (size_t)q * i];
+                    T += A[i + (size_t)q * j] * B[j + (size_t)q * i];
                 }
             }
             if (level > 1) {
-                work->T[at] -= 2.0 * trace_product(q, N, sums.De + qq * pair_index(r, s));
+                T -= 2.0 * trace_product(q, N, sums.De + qq * pair_index(r, s));
             }
+            work->T[at] = T;
             add_products(q, d, -1.0, sums.y + qd * r, Ny, work->trQ + at, work->rQ + at);
         }
     }
@@ -573,12 +607,11 @@ static void add_inside_traces(const sp_reduced *data, const sp_model *model, int
 
 /* What a node needs of its own level: eta = F'Z'V^-1[X y] (q_l rows), KF = K F and
  * kappa = F'K F. Its own parameters' part of P and of the traces. */
-static void add_own_traces(const sp_reduced *data, const sp_model *model, int level,
-                           const double *kappa, const double *eta, sp_reml_work *work,
-                           double *P_single, double *scratch) {
-    int d = data->d, ql = model->dim[level];
-    size_t packed = sp_packed_size(d), mm = sp_widest(model) * sp_widest(model);
-    size_t w = sp_n_elements(ql);
+SP_INLINE void add_own_traces(int ql, const sp_reduced *data, const sp_model *model, int level,
+                              const double *kappa, const double *eta, sp_reml_work *work,
+                              double *P_single, double *scratch) {
+    int d = data->d;
+    size_t mm = sp_widest(model) * sp_widest(model), w = sp_n_elements(ql);
     level_sums sums = sums_of_level(model, work, level);
     double *over_x = scratch, *over_rho = over_x + mm, *K = over_rho + mm, *elements = K + w;
     trace_rows(ql, d, eta, over_x, over_rho);
@@ -587,24 +620,14 @@ static void add_own_traces(const sp_reduced *data, const sp_model *model, int le
     add_element_products(ql, K, kappa, sums.T, elements);
     add_element_products(ql, K, over_x, sums.Q, elements);
     add_element_products(ql, K, over_rho, sums.R, elements);
-    for (int s = 0; s < model->n_par; s++) {
-        if (model->level[s] == level) {
-            const double *u = eta + (size_t)d * model->row[s];
-            const double *v = eta + (size_t)d * model->col[s];
-            if (u == v) {
-                sp_add_outer(d, 1.0, u, P_single + packed * s);
-            } else {
-                sp_add_outer_sym(d, 1.0, u, v, P_single + packed * s);
-            }
-        }
-    }
+    add_own_products(ql, d, model, level, eta, P_single);
 }
 
 /* Traces of a parameter inside the node with one of its own. SF = (I - N J) F. */
-static void add_mixed_traces(const sp_reduced *data, const sp_model *model, int k, int level,
-                             const double *SF, const double *eta, node_sums sums,
-                             sp_reml_work *work, double *scratch) {
-    int q = data->q, d = data->d, ql = model->dim[level];
+SP_INLINE void add_mixed_traces(int q, int ql, const sp_reduced *data, const sp_model *model, int k,
+                                int level, const double *SF, const double *eta, node_sums sums,
+                                sp_reml_work *work, double *scratch) {
+    int d = data->d;
     size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
     double *GaF = scratch, *FGaF = GaF + mm, *Fy = FGaF + mm;
     for (int r = 0; r < k; r++) {
@@ -712,33 +735,47 @@ static void pass_up(const sp_reduced *data, const sp_model *model, const sp_poin
 }
 
 /* One node of level >= 1, its members' sums complete (up.Ga is NULL at the highest level). */
-static void close_node_derivatives(const sp_reduced *data, const sp_model *model,
-                                   const sp_point *point, int k, int level, size_t node,
-                                   node_sums sums, node_sums up, sp_reml_work *work, double *trace,
-                                   double *P_single, double *scratch) {
-    int q = data->q, d = data->d, ql = model->dim[level];
+SP_INLINE void close_node_sized(int q, int ql, const sp_reduced *data, const sp_model *model,
+                                const sp_point *point, int k, int level, size_t node,
+                                node_sums sums, node_sums up, sp_reml_work *work, double *trace,
+                                double *P_single, double *scratch) {
+    int d = data->d;
     size_t qq = (size_t)q * q, qd = (size_t)q * d, m = sp_widest(model);
     const double *N = work->N + qq * node, *F = point->F[level], *hhat = work->hhat + qd * node;
     double *KF = scratch, *kappa = KF + m * m, *SF = kappa + m * m, *JF = SF + m * m;
     double *eta = JF + m * m, *NGa = eta + m * (size_t)d, *Ny = NGa + qq * (size_t)k;
     double *rest = Ny + qd;
-    add_inside_traces(data, model, k, level, N, sums, work, trace, NGa, Ny);
+    add_inside_traces(q, data, model, k, level, N, sums, work, trace, NGa, Ny);
 
     sp_multiply(q, q, ql, work->K + qq * node, F, KF);
     sp_multiply_tn(ql, q, ql, F, KF, kappa);
     for (int a = 0; a < ql; a++) {
         sp_rows_multiply(1, q, d, F + (size_t)q * a, hhat, eta + (size_t)d * a);
     }
-    add_own_traces(data, model, level, kappa, eta, work, P_single, rest);
+    add_own_traces(ql, data, model, level, kappa, eta, work, P_single, rest);
 
     sp_multiply(q, q, ql, work->J + qq * node, F, JF);
     sp_multiply(q, q, ql, N, JF, SF);
     for (size_t i = 0; i < (size_t)q * ql; i++) {
         SF[i] = F[i] - SF[i];
     }
-    add_mixed_traces(data, model, k, level, SF, eta, sums, work, rest);
+    add_mixed_traces(q, ql, data, model, k, level, SF, eta, sums, work, rest);
     if (up.Ga) {
         pass_up(data, model, point, k, level, node, sums, NGa, KF, kappa, eta, work, up, rest);
+    }
+}
+
+static void close_node_derivatives(const sp_reduced *data, const sp_model *model,
+                                   const sp_point *point, int k, int level, size_t node,
+                                   node_sums sums, node_sums up, sp_reml_work *work, double *trace,
+                                   double *P_single, double *scratch) {
+    int q = data->q, ql = model->dim[level];
+    if (q == 2 && ql == 2) {
+        close_node_sized(2, 2, data, model, point, k, level, node, sums, up, work, trace, P_single,
+                         scratch);
+    } else {
+        close_node_sized(q, ql, data, model, point, k, level, node, sums, up, work, trace, P_single,
+                         scratch);
     }
 }
 
@@ -762,66 +799,73 @@ static void clear_sums(const sp_reduced *data, int k, size_t n_slots, node_sums 
     }
 }
 
+/* One cell of a node of level 1, into the node's sums. */
+SP_INLINE void add_node_cell_sized(int q, int q0, const sp_reduced *data, const sp_model *model,
+                                   const sp_point *point, int k, int cell, node_sums sums,
+                                   sp_reml_work *work, double *trace, double *P_single) {
+    int d = data->d, with_s = k > model->n_par, item = data->cell_item[cell];
+    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
+    size_t node = (size_t)data->cell_node[cell];
+    const double *z = work->z + qd * node, *N = work->N + qq * node;
+    double *rows = work->small + 5 * mm, *ya = rows + qd, *inner = ya + (size_t)q0 * d;
+    double count = data->cell_count[cell];
+    item_view view = view_item(q, q0, data, model, point, work, item, with_s, work->small);
+    sp_rows_transform(q, d, work->root_rows, data->cell_sum + qd * cell, rows);
+    sp_rows_add(q, q, d, -count, view.R, z, rows);
+    project_rows(q, q0, d, view, rows, ya);
+    add_cell(q, q0, model, d, count, view, N, ya, sums, work, inner);
+    if (with_s) {
+        add_cell_s(q, q0, model, k, d, count, view, N, rows, sums, work, trace, inner);
+    }
+    /* As one set of rows for all units of the cell. */
+    for (size_t i = 0; count != 1.0 && i < qd + (size_t)q0 * d; i++) {
+        rows[i] /= sqrt(count);
+    }
+    add_rows_item(q, q0, data, model, k, view, rows, ya, work, P_single, inner);
+}
+
+static void add_node_cell(const sp_reduced *data, const sp_model *model, const sp_point *point,
+                          int k, int cell, node_sums sums, sp_reml_work *work, double *trace,
+                          double *P_single) {
+    int q = data->q, q0 = model->dim[0];
+    if (q == 2 && q0 == 2) {
+        add_node_cell_sized(2, 2, data, model, point, k, cell, sums, work, trace, P_single);
+    } else {
+        add_node_cell_sized(q, q0, data, model, point, k, cell, sums, work, trace, P_single);
+    }
+}
+
 /* The levels above the units. */
 static sp_status add_nodes(const sp_reduced *data, const sp_model *model, const sp_point *point,
                            int k, sp_reml_work *work, double *trace, double *P_single,
                            sp_asking *asking) {
-    int q = data->q, q0 = model->dim[0], d = data->d, with_s = k > model->n_par;
-    size_t qq = (size_t)q * q, qd = (size_t)q * d, mm = sp_widest(model) * sp_widest(model);
-    double *scratch = work->small, *rows = scratch + 5 * mm, *ya = rows + qd;
-    double *inner = ya + (size_t)q0 * d;
-    node_sums none = {NULL, NULL, NULL};
+    const node_sums none = {NULL, NULL, NULL};
     node_sums current = stored_sums(data, work, k, 1, 0);
     clear_sums(data, k, 1 + sp_n_upper_nodes(data, 2), current);
     sp_descend(data, model, point, work);
     const double part_work = derivatives_work(data, k);
     int c = 0;
-    for (int t = 0; t < data->n_nodes[1]; t++) {
-        if (sp_must_stop(asking, part_work)) {
-            return SP_INTERRUPTED;
-        }
-        const double *z = work->z + qd * (size_t)t, *N = work->N + qq * (size_t)t;
-        clear_sums(data, k, 1, current);
-        for (; c < data->n_cells && data->cell_node[c] == t; c++) {
-            if (sp_must_stop(asking, part_work)) {
-                return SP_INTERRUPTED;
-            }
-            int item = data->cell_item[c];
-            double count = data->cell_count[c];
-            item_view view = view_item(data, model, point, work, item, with_s, scratch);
-            sp_rows_transform(q, d, work->root_rows, data->cell_sum + qd * c, rows);
-            sp_rows_add(q, q, d, -count, view.R, z, rows);
-            project_rows(q, q0, d, view, rows, ya);
-            add_cell(model, d, count, view, N, ya, current, work, inner);
-            if (with_s) {
-                add_cell_s(model, k, d, count, view, N, rows, current, work, trace, inner);
-            }
-            /* As one set of rows for all units of the cell. */
-            for (size_t i = 0; count != 1.0 && i < qd + (size_t)q0 * d; i++) {
-                rows[i] /= sqrt(count);
-            }
-            add_rows_item(data, model, k, view, rows, ya, work, P_single, inner);
-        }
-        node_sums up = none;
-        if (data->n_levels > 2) {
-            up = stored_sums(data, work, k, 2, data->parent[1][t]);
-        }
-        close_node_derivatives(data, model, point, k, 1, (size_t)t, current, up, work, trace,
-                               P_single, scratch);
-    }
-    for (int l = 2; l < data->n_levels; l++) {
+    for (int l = 1; l < data->n_levels; l++) {
         for (int t = 0; t < data->n_nodes[l]; t++) {
             if (sp_must_stop(asking, part_work)) {
                 return SP_INTERRUPTED;
             }
-            size_t node = work->offset[l] + (size_t)t;
             node_sums sums = stored_sums(data, work, k, l, t);
+            if (l == 1) {
+                clear_sums(data, k, 1, sums);
+            }
+            for (; l == 1 && c < data->n_cells && data->cell_node[c] == t; c++) {
+                if (sp_must_stop(asking, part_work)) {
+                    return SP_INTERRUPTED;
+                }
+                add_node_cell(data, model, point, k, c, sums, work, trace, P_single);
+            }
             node_sums up = none;
             if (l + 1 < data->n_levels) {
                 up = stored_sums(data, work, k, l + 1, data->parent[l][t]);
             }
-            close_node_derivatives(data, model, point, k, l, node, sums, up, work, trace, P_single,
-                                   scratch);
+            close_node_derivatives(data, model, point, k, l, work->offset[l] + (size_t)t, sums, up,
+                                   work, trace, P_single, work->small);
         }
     }
     return SP_OK;
