@@ -780,8 +780,9 @@ static void moment_weights(const search *o, double *weight) {
 enum { DISTANT_START = 2, FARTHEST_START = 4, COMMON_STARTS = 5 };
 
 /* Start number `start`: 0 gives every direction the weight of its moments, 1 weight one, 2 ten, 3 a
- * thousand, 4 a hundred thousand (where hardly a row is to spare), and the others weight ten to one
- * direction and a tenth to the rest, then a thousand and one. */
+ * thousand, 4 a hundred thousand (where hardly a row is to spare), the next ones weight ten to one
+ * direction and a tenth to the rest, then a thousand and one, and the last none at all: no random
+ * effects can be an optimum beside another, which a search from any weight may miss. */
 static void set_start(search *o, int start) {
     const double weights[COMMON_STARTS] = {0.0, 1.0, 10.0, 1000.0, 1e5};
     double *U = o->U, *l = o->l, *moments = o->work;
@@ -799,8 +800,10 @@ static void set_start(search *o, int start) {
                 l[j] = start == 0 ? moments[columns[j]] : weights[start];
             } else if (start < COMMON_STARTS + n_directions) {
                 l[j] = start == direction ? 10.0 : 0.1;
-            } else {
+            } else if (start < COMMON_STARTS + 2 * n_directions) {
                 l[j] = start - n_directions == direction ? 1000.0 : 1.0;
+            } else {
+                l[j] = 0.0;
             }
         }
         U += n * n;
@@ -1021,7 +1024,7 @@ static optima expected_optima(const search *o) {
 static sp_status find_lowest(search *o, sp_start given, double *factors, sp_optimum *optimum) {
     const double same = 1e-9; /* optima that differ by noise */
     size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
-    int first = given == SP_FROM_DATA ? 0 : -1, estimates = COMMON_STARTS + 2 * (int)sizes;
+    int first = given == SP_FROM_DATA ? 0 : -1, estimates = COMMON_STARTS + 2 * (int)sizes + 1;
     /* The general path keeps no sums of its outer groups. */
     int n_starts = estimates + (o->data->crossed ? 0 : 2);
     int at_boundary = 0;

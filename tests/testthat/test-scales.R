@@ -147,6 +147,21 @@ test_that("three dyads reach the lowest of several optima", {
   }
 })
 
+test_that("an optimum without random effects is found beside one with them", {
+  # Six of eight dyads came once.
+  rows <- data.frame(
+    dyad = rep(1:8, c(1, 1, 1, 5, 5, 1, 1, 1)),
+    time = c(0, 0, 0, 0:4, 0:4, 0, 0, 0),
+    y = c(1.7, 2.5, 0.6, 2.4, 3.2, 3.3, 4.1, 3, 4, 4, 2.7, 2.2, 2.2, 2.8, 2.7, 4.1)
+  )
+  rows$square <- rows$time^2
+  fit <- lmm(y ~ time + (1 + square || dyad), rows, method = "ML")
+  expect_equal(objective(fit), -2 * as.numeric(logLik(lm(y ~ time, rows))), tolerance = 1e-10)
+  expect_equal(fit_status(fit)$status, "boundary")
+  # The other one, in which lme4 ends.
+  expect_equal(objective(fit, c(0.570953, 0.00271419, 0.446087)), 43.02083, tolerance = 1e-6)
+})
+
 test_that("a second optimum far from the boundary is found", {
   skip_if_not_installed("lme4")
   # Dyads of very different sizes, and residuals with outliers.
