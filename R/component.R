@@ -8,11 +8,11 @@
 #' @param name One of
 #' * as given by the user: `call`, `formula`, `method`, `df`, `information`, `control`, `frame`;
 #' * of the design: `x_names` (all columns), `kept`, `aliased`, `assign`,
-#'   `contrasts`, `xlevels`, `z_names`, `groups`, `levels`, `blocks`, `groupings`,
+#'   `contrasts`, `xlevels`, `z_names`, `groups`, `n_units` (named by level, innermost
+#'   first), `blocks`, `groupings`,
 #'   `crossed`, `random`;
 #' * of the data: `n`, `rank` (of X), `terms`, `na_action`, `response`, `weights`,
-#'   `offset`, `n_units` (named by level, innermost first), `cache` (an
-#'   environment for what refits share);
+#'   `offset`, `cache` (an environment for what refits share);
 #' * of the solution: `beta` and `vcov` (named), `parameters`, `criterion`,
 #'   `gradient`, `observed`, `expected`, `average`, `vcov_parameters`,
 #'   `redundant`, `dvcov`, `status` ("ok", "boundary" or "failed"), `reason`,
@@ -43,7 +43,7 @@ component <- function(fit, name) {
     xlevels = ,
     z_names = ,
     groups = ,
-    levels = ,
+    n_units = ,
     groupings = ,
     crossed = ,
     random = ,
@@ -55,7 +55,6 @@ component <- function(fit, name) {
     response = stats::model.response(.subset2(fit, "frame")),
     weights = stats::model.weights(.subset2(fit, "frame")),
     offset = stats::model.offset(.subset2(fit, "frame")),
-    n_units = unit_counts(design$levels),
     beta = stats::setNames(core$beta, design$x_names[design$kept]),
     vcov = name_square(inference_parts(fit)$vcov, design$x_names[design$kept]),
     gradient = ,
@@ -114,12 +113,6 @@ name_square <- function(x, names) {
   x
 }
 
-unit_counts <- function(levels) {
-  counts <- vapply(levels, .subset2, integer(1), "n_units")
-  names(counts) <- vapply(levels, .subset2, character(1), "name")
-  counts
-}
-
 # One covariance matrix per block from the vector of parameters, which runs
 # through each block's lower triangle column by column.
 block_covariances <- function(blocks, parameters) {
@@ -146,14 +139,8 @@ parameter_table <- function(blocks) {
   q <- lengths(names)
   k <- (q * (q + 1L)) %/% 2L
   block <- rep.int(seq_along(blocks), k)
-  column <- row <- integer()
-  for (n in q) {
-    for (j in seq_len(n)) {
-      below <- j:n
-      column <- c(column, rep.int(j, length(below)))
-      row <- c(row, below)
-    }
-  }
+  row <- unlist(lapply(q, function(n) sequence(n:1, seq_len(n))))
+  column <- unlist(lapply(q, function(n) rep.int(seq_len(n), n:1)))
   first <- (cumsum(q) - q)[block]
   names <- unlist(names)
   var2 <- names[first + row]

@@ -3,9 +3,8 @@
 
 # Rows to small matrices. The design's matrices are not needed afterwards.
 reduce_design <- function(design, control) {
-  n_units <- vapply(design$levels, function(level) level$n_units, 0L)
   reduced <- .Call(
-    C_lmm_reduce, design$X, design$y, design$Z, design$groups, n_units, design$weights,
+    C_lmm_reduce, design$X, design$y, design$Z, design$groups, design$n_units, design$weights,
     control$rank_tolerance, isTRUE(design$crossed)
   )
   if (is.null(reduced)) {

@@ -288,19 +288,19 @@ boundary_phrase <- function(block, covariance, rank) {
 reason_unbounded <- 4L
 reason_undetermined <- 5L
 
-failure_phrase <- function(reason) {
-  c(
-    "",
-    "the limit of iterations was reached, see lmm_control()",
-    "the criterion could not be computed at any starting value",
-    "no further step lowers the criterion although one should",
-    paste0(
-      "the likelihood has no maximum: fixed and random effects together can give every row of the ",
-      "outcome exactly, and it grows without bound as the residual variance goes to zero"
-    ),
-    "the data do not determine all covariance parameters"
-  )[reason + 1L]
-}
+failure_phrases <- c(
+  "",
+  "the limit of iterations was reached, see lmm_control()",
+  "the criterion could not be computed at any starting value",
+  "no further step lowers the criterion although one should",
+  paste0(
+    "the likelihood has no maximum: fixed and random effects together can give every row of the ",
+    "outcome exactly, and it grows without bound as the residual variance goes to zero"
+  ),
+  "the data do not determine all covariance parameters"
+)
+
+failure_phrase <- function(reason) failure_phrases[reason + 1L]
 
 # Which path of the core ran.
 path_phrase <- function(fit) {

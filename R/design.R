@@ -5,7 +5,7 @@
 #' @param spec The answer of `parse_mixed_formula()`.
 #' @param frame The answer of `build_frame()`.
 #' @param contrasts As for `stats::model.matrix()`.
-#' @returns A list: `X`, `y`, `Z`, `groups`, `weights`, `levels`, `blocks` as the
+#' @returns A list: `X`, `y`, `Z`, `groups`, `weights`, `n_units`, `blocks` as the
 #'   core reads them (design/structure.md), and for later use `offset`, `x_names`,
 #'   `assign`, `contrasts`, `xlevels`, `z_names`, `groupings` (per named grouping:
 #'   `parts`, `level`, `first`, `n_units`) and `random` (per block: what makes its
@@ -32,7 +32,7 @@ build_design <- function(spec, frame, contrasts = NULL) {
     Z = lapply(random$columns, as_double),
     groups = levels$groups,
     weights = .subset2(frame, "(weights)"),
-    levels = levels$levels,
+    n_units = levels$n_units,
     crossed = levels$crossed,
     blocks = random$blocks,
     offset = offset,
@@ -418,14 +418,14 @@ unit_order <- function(frame, parts, first) {
 #' lies in one unit of the next, the levels are nested, innermost first; otherwise
 #' they are crossed.
 #'
-#' @returns A list: `groups` (list of codes), `levels` (`name`, `n_units`),
-#'   `groupings` (as given, without codes, with `level`), `crossed`.
+#' @returns A list: `groups` (list of codes), `n_units` (named by level), `groupings` (as given,
+#'   without codes, with `level`), `crossed`.
 #' @noRd
 arrange_levels <- function(groupings) {
   n_units <- vapply(groupings, function(grouping) grouping$n_units, integer(1))
   order <- order_of(-n_units)
   groups <- list()
-  levels <- list()
+  of_level <- integer()
   crossed <- FALSE
   inner <- NULL
   for (i in order) {
@@ -435,15 +435,15 @@ arrange_levels <- function(groupings) {
     if (length(level) == 0L) {
       crossed <- crossed ||
         !is.null(inner) && !identical(grouping$codes[inner$first][inner$codes], grouping$codes)
-      level <- length(levels) + 1L
+      level <- length(groups) + 1L
       groups[[level]] <- grouping$codes
-      levels[[level]] <- list(name = grouping$name, n_units = grouping$n_units)
+      of_level[level] <- i
       inner <- grouping
     }
     groupings[[i]]$level <- level
     groupings[[i]]$codes <- NULL
   }
-  list(groups = groups, levels = levels, groupings = groupings[order], crossed = crossed)
+  list(groups = groups, n_units = n_units[of_level], groupings = groupings[order], crossed = crossed)
 }
 
 # order() for a few numbers that mostly are in order: it costs as much as coding the ids of a study.
@@ -535,7 +535,7 @@ check_random <- function(design) {
   }
   for (i in seq_along(blocks)) {
     block <- blocks[[i]]
-    n_units <- design$levels[[block$level]]$n_units
+    n_units <- design$n_units[[block$level]]
     if (n_units < length(block$columns)) {
       stop_samepage("few_units", c(
         paste0(
@@ -567,7 +567,7 @@ check_random <- function(design) {
 # The general path works with square matrices of this size.
 crossed_size <- function(design) {
   size <- vapply(design$blocks, function(block) {
-    if (block$level == 1L) 0 else length(block$columns) * design$levels[[block$level]]$n_units
+    if (block$level == 1L) 0 else length(block$columns) * design$n_units[[block$level]]
   }, numeric(1))
   sum(size)
 }
@@ -575,15 +575,15 @@ crossed_size <- function(design) {
 check_crossed_size <- function(design, largest = 20000) {
   size <- crossed_size(design)
   if (size > largest) {
-    name <- function(level) paste0("`", level$name, "`")
+    names <- paste0("`", names(design$n_units), "`")
     stop_samepage("crossed_size", c(
       paste0(
-        "Crossed groupings other than ", name(design$levels[[1L]]),
+        "Crossed groupings other than ", names[1L],
         " must have at most ", largest,
         " random effects in all: they are solved as one dense system."
       ),
       x = paste0(
-        "Found ", size, " (", paste(vapply(design$levels[-1L], name, ""), collapse = ", "), ")."
+        "Found ", size, " (", paste(names[-1L], collapse = ", "), ")."
       ),
       i = "lme4::lmer() solves such designs with sparse matrices."
     ))
@@ -599,7 +599,7 @@ check_unit_sizes <- function(design) {
   for (block in design$blocks) {
     width <- width + if (block$level == 1L) length(block$columns) else 0L
   }
-  n_units <- design$levels[[1L]]$n_units
+  n_units <- design$n_units[[1L]]
   codes <- design$groups[[1L]]
   if (width == 0L || length(codes) > n_units * width) {
     return(invisible(design))
@@ -609,7 +609,7 @@ check_unit_sizes <- function(design) {
   if (max(sizes) > width || has_independent_parameters(design, inner, sizes)) {
     return(invisible(design))
   }
-  name <- design$levels[[1L]]$name
+  name <- names(design$n_units)[1L]
   stop_samepage("not_identifiable", c(
     "Units must have enough rows to tell the random effects from the residuals.",
     x = if (max(sizes) == 1L) {

@@ -118,6 +118,10 @@ row_names_of <- function(data) {
 # `called`: the argument that `data` is, for messages.
 evaluate_variable <- function(expr, data, env, n, called = "data") {
   value <- if (is.name(expr)) .subset2(data, as.character(expr))
+  if (is.numeric(value) && is.null(attributes(value)) && length(value) == n) {
+    # Nearly all variables.
+    return(value)
+  }
   if (is.null(value)) {
     value <- evaluate_elsewhere(expr, data, env, called)
   }
@@ -221,8 +225,15 @@ subset_rows <- function(subset, n) {
   ))
 }
 
-# Rows of a vector or matrix; keeps the attributes poly() and ns() carry.
+# Rows of a vector, factor or matrix; keeps the attributes poly() and ns() carry.
 take_rows <- function(x, rows) {
+  if (is.factor(x)) {
+    taken <- unclass(x)[rows]
+    attributes(taken) <- list(
+      levels = attr(x, "levels"), contrasts = attr(x, "contrasts"), class = oldClass(x)
+    )
+    return(taken)
+  }
   if (is.null(dim(x))) {
     return(x[rows])
   }

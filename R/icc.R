@@ -51,7 +51,7 @@ icc <- function(fit, at = NULL, level = 0.95) {
   check_fit(fit)
   check_level(level, "level")
   place <- icc_place(fit, at)
-  levels <- component(fit, "levels")
+  n_units <- component(fit, "n_units")
   table <- component(fit, "parameter_table")
   blocks <- component(fit, "blocks")
   # Variances of the levels, outermost first, and of the residuals: linear in the parameters.
@@ -68,10 +68,10 @@ icc <- function(fit, at = NULL, level = 0.95) {
   if (place$average) {
     icc[] <- NA_real_
   }
-  part <- function(name) vapply(levels[shown], function(level) level[[name]], levels[[1]][[name]])
   structure(
     data.frame(
-      group = c(part("name"), "Residual"), n_units = c(part("n_units"), component(fit, "n")),
+      group = c(names(n_units)[shown], "Residual"),
+      n_units = c(n_units[shown], component(fit, "n"), use.names = FALSE),
       variance = drop(map %*% component(fit, "parameters")),
       vpc = vpc, icc = icc
     ),

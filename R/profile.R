@@ -44,7 +44,7 @@ profile_coefficient <- function(fit, j, error, target) {
   design <- list(
     X = x[, -j, drop = FALSE], y = y, Z = random_matrix(fit, frame),
     groups = component(fit, "groups"), weights = component(fit, "weights"),
-    levels = component(fit, "levels"), crossed = component(fit, "crossed")
+    n_units = component(fit, "n_units"), crossed = component(fit, "crossed")
   )
   control <- component(fit, "control")
   reduced <- reduce_design(design, control)

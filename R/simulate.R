@@ -141,7 +141,7 @@ drawn_blocks <- function(fit, frame, used) {
     }
     list(
       z = z[, block$columns, drop = FALSE], codes = component(fit, "groups")[[block$level]],
-      m = component(fit, "levels")[[block$level]]$n_units,
+      m = component(fit, "n_units")[[block$level]],
       root = symmetric_root(component(fit, "covariances")[[i]])
     )
   })
@@ -194,7 +194,7 @@ kept_replay <- function(fit) {
     design <- list(
       X = as_columns(made$columns, .row_names_info(frame, 2L)), Z = random_matrix(fit, frame),
       groups = component(fit, "groups"), weights = component(fit, "weights"),
-      levels = component(fit, "levels"), crossed = component(fit, "crossed")
+      n_units = component(fit, "n_units"), crossed = component(fit, "crossed")
     )
     cache$offset <- frame_offset(fit, frame)
     cache$replay <- replay_design(

@@ -8,9 +8,7 @@ core_block <- function(columns, level = 1L) {
 }
 
 core_reduced <- function(design) {
-  design$levels <- lapply(seq_along(design$groups), function(l) {
-    list(name = c("dyad", "therapist", "site")[l], n_units = max(design$groups[[l]]))
-  })
+  design$n_units <- vapply(design$groups, max, 0L)
   reduce_design(design, lmm_control())
 }
 

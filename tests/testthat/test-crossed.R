@@ -167,7 +167,7 @@ test_that("refit, profile, bootstrap and predictions work on crossed fits", {
 
 test_that("too many crossed random effects are refused before memory is", {
   design <- crossed_design(sizes, q = 1, p = 2, seed = 36, others = 4L)
-  design$levels <- list(list(name = "patient", n_units = 8L), list(name = "item", n_units = 4L))
+  design$n_units <- c(patient = 8L, item = 4L)
   design$blocks <- list(core_block(1L), core_block(1L, 2L))
   expect_error(check_crossed_size(design, largest = 3), class = "samepage_error_crossed_size")
   expect_error(check_dense_rows(6000L), "6,000 rows", class = "samepage_error_crossed_size")

@@ -96,8 +96,7 @@ test_that("levels are nested innermost first and equal partitions are one level"
   data <- example_data()
   data$twin <- letters[data$g]
   made <- design_of(y ~ x + (1 | g) + (x | h) + (0 + x | twin), data)$design
-  expect_identical(vapply(made$levels, `[[`, "", "name"), c("h", "g"))
-  expect_identical(vapply(made$levels, `[[`, 1L, "n_units"), c(30L, 10L))
+  expect_identical(made$n_units, c(h = 30L, g = 10L))
   expect_identical(vapply(made$blocks, `[[`, 1L, "level"), c(1L, 2L, 2L))
   expect_identical(vapply(made$blocks, `[[`, "", "group"), c("h", "g", "twin"))
   expect_identical(made$z_names, c("(Intercept)", "x"))
@@ -108,7 +107,7 @@ test_that("crossed groupings are levels of their own, the largest first", {
   data <- example_data()
   made <- design_of(y ~ (1 | f) + (1 | g), data)$design
   expect_true(made$crossed)
-  expect_identical(vapply(made$levels, `[[`, "", "name"), c("g", "f"))
+  expect_named(made$n_units, c("g", "f"))
   expect_identical(vapply(made$blocks, `[[`, "", "group"), c("g", "f"))
   expect_false(design_of(y ~ (1 | g) + (1 | h), data)$design$crossed)
 })
