@@ -72,7 +72,7 @@ designs <- function(sample, scores) {
     list(
       X = unname(x), y = sample$outcome[rows], Z = cbind(1, sample$time[rows]),
       groups = list(match(sample$dyad[rows], unique(sample$dyad[rows]))), weights = NULL,
-      levels = list(list(n_units = length(unique(sample$dyad[rows])))), rows = rows
+      n_units = length(unique(sample$dyad[rows])), rows = rows
     )
   }, columns, list(known, later, later))
 }

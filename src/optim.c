@@ -999,8 +999,8 @@ static int has_giants(const search *o) {
 typedef enum { ONE_OPTIMUM, TWO_OPTIMA, MANY_OPTIMA } optima;
 
 /* Many where groups of a level are few, or rows to spare beside the parameters, or where groups are
- * of very different sizes. With more rows there may still be one optimum on a boundary and one far
- * from it. */
+ * of very different sizes. With more rows there may still be one optimum on a boundary, or without
+ * any random effects, and one far from it. */
 static optima expected_optima(const search *o) {
     const int many = 10, two = 100; /* rows to spare per parameter */
     const sp_reduced *data = o->data;
@@ -1024,15 +1024,16 @@ static optima expected_optima(const search *o) {
 static sp_status find_lowest(search *o, sp_start given, double *factors, sp_optimum *optimum) {
     const double same = 1e-9; /* optima that differ by noise */
     size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
-    int first = given == SP_FROM_DATA ? 0 : -1, estimates = COMMON_STARTS + 2 * (int)sizes + 1;
+    int first = given == SP_FROM_DATA ? 0 : -1, nothing = COMMON_STARTS + 2 * (int)sizes;
+    int estimates = nothing + 1;
     /* The general path keeps no sums of its outer groups. */
     int n_starts = estimates + (o->data->crossed ? 0 : 2);
-    int at_boundary = 0;
     optima optima = ONE_OPTIMUM;
     for (int start = first; start < n_starts; start++) {
-        int is_distant = (start >= DISTANT_START && start < FARTHEST_START) || start >= estimates;
+        int is_far = (start >= DISTANT_START && start < FARTHEST_START) || start == nothing ||
+                     start >= estimates;
         int needed = start == first || optima == MANY_OPTIMA || !isfinite(optimum->criterion) ||
-                     (optima == TWO_OPTIMA && at_boundary && is_distant);
+                     (optima == TWO_OPTIMA && is_far);
         if (!needed) {
             continue;
         }
@@ -1061,7 +1062,6 @@ static sp_status find_lowest(search *o, sp_start given, double *factors, sp_opti
             optimum->criterion = f;
             optimum->reason = reason;
             optimum->predicted_fall = predicted;
-            at_boundary = has_zero(o);
             memcpy(factors, o->U, squares * sizeof(double));
             memcpy(factors + squares, o->l, sizes * sizeof(double));
         }
