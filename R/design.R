@@ -443,7 +443,9 @@ arrange_levels <- function(groupings) {
     groupings[[i]]$level <- level
     groupings[[i]]$codes <- NULL
   }
-  list(groups = groups, n_units = n_units[of_level], groupings = groupings[order], crossed = crossed)
+  list(
+    groups = groups, n_units = n_units[of_level], groupings = groupings[order], crossed = crossed
+  )
 }
 
 # order() for a few numbers that mostly are in order: it costs as much as coding the ids of a study.
