@@ -744,15 +744,15 @@ static sp_reason newton_phase(search *o, double *f, double *predicted) {
     }
 }
 
-/* To an optimum from the present factors; from an optimum nearby by Newton steps only. */
-static double run_from_start(search *o, int nearby, double *predicted, sp_reason *reason) {
+/* To an optimum from the present factors, or with Newton's steps only. */
+static double run_from_start(search *o, int newton_only, double *predicted, sp_reason *reason) {
     set_point(o);
     double f = evaluate(o);
     if (!isfinite(f)) {
         *reason = SP_REASON_START;
         return INFINITY;
     }
-    if (!nearby) {
+    if (!newton_only) {
         f = scoring_phase(o, f);
     }
     *reason = newton_phase(o, &f, predicted);
@@ -779,31 +779,42 @@ static void moment_weights(const search *o, double *weight) {
 /* The starts with one weight for all directions; two of them lie far from any boundary. */
 enum { DISTANT_START = 2, FARTHEST_START = 4, COMMON_STARTS = 5 };
 
+/* Number of the start without any random effects, and of all that set_start() knows. */
+static int empty_start(const search *o) {
+    return COMMON_STARTS + 2 * (int)total_size(o->blocks);
+}
+
+static int n_set_starts(const search *o) {
+    int n_blocks = o->blocks->n_blocks;
+    return empty_start(o) + 1 + (n_blocks > 1 ? n_blocks : 0);
+}
+
 /* Start number `start`: 0 gives every direction the weight of its moments, 1 weight one, 2 ten, 3 a
- * thousand, 4 a hundred thousand (where hardly a row is to spare), the next ones weight ten to one
- * direction and a tenth to the rest, then a thousand and one, and the last none at all: no random
- * effects can be an optimum beside another, which a search from any weight may miss. */
+ * thousand, 4 a hundred thousand (where hardly a row is to spare); the next ones weight ten to one
+ * direction and a tenth to the rest, then a thousand and one; then no weight to any, and none to
+ * one block. Beside an optimum there may be another without some of the random effects, which a
+ * search from any weights can miss. */
 static void set_start(search *o, int start) {
     const double weights[COMMON_STARTS] = {0.0, 1.0, 10.0, 1000.0, 1e5};
     double *U = o->U, *l = o->l, *moments = o->work;
     int direction = COMMON_STARTS, n_directions = (int)total_size(o->blocks);
-    if (start == 0) {
-        moment_weights(o, moments);
-    }
+    int empty = empty_start(o);
+    moment_weights(o, moments);
     for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b];
         const int *columns = block_columns(o->blocks, b);
         memset(U, 0, (size_t)n * n * sizeof(double));
         for (int j = 0; j < n; j++, direction++) {
+            double moment = moments[columns[j]];
             U[j + (size_t)n * j] = 1.0;
             if (start < COMMON_STARTS) {
-                l[j] = start == 0 ? moments[columns[j]] : weights[start];
+                l[j] = start == 0 ? moment : weights[start];
             } else if (start < COMMON_STARTS + n_directions) {
                 l[j] = start == direction ? 10.0 : 0.1;
-            } else if (start < COMMON_STARTS + 2 * n_directions) {
+            } else if (start < empty) {
                 l[j] = start - n_directions == direction ? 1000.0 : 1.0;
             } else {
-                l[j] = 0.0;
+                l[j] = start == empty || start == empty + 1 + b ? 0.0 : moment;
             }
         }
         U += n * n;
@@ -898,25 +909,27 @@ static int scale_large(search *o, double times) {
 }
 
 /* Whether the likelihood grows without bound as s goes to zero beside the random effects of the
- * present point, whose criterion is f. Where fixed and random effects give every row of y exactly,
- * -2 log L has a term in log(s) times the dimensions of y that they leave: then it falls by as much
- * when s becomes a hundredth as it rose when s was a hundred times as large. */
-static int is_unbounded(search *o, double f) {
+ * present point, whose criterion is *f (computed anew where effects are large: there a search ends
+ * in rounding, and what it saw last may not be seen again). Where fixed and random effects give
+ * every row of y exactly, -2 log L has a term in log(s) times the dimensions of y that they leave:
+ * then it falls by as much when s becomes a hundredth as it rose when s was a hundred times as
+ * large. */
+static int is_unbounded(search *o, double *f) {
     const double alike = 0.2;                       /* of rises that are whole numbers times 4.6 */
     const double per_dimension = 4.605170185988091; /* log(100) */
     size_t sizes = total_size(o->blocks);
     memcpy(o->best_l, o->l, sizes * sizeof(double));
-    if (!isfinite(f) || !scale_large(o, 0.1)) {
+    if (!isfinite(*f) || !scale_large(o, 0.1)) {
         return 0;
     }
     set_point(o);
-    double rise = evaluate(o) - f, noise = noise_of(o);
+    double rise = evaluate(o) - *f, noise = noise_of(o);
     scale_large(o, 0.01);
     set_point(o);
-    double rise_before = evaluate(o) - f - rise;
+    double rise_before = evaluate(o) - *f - rise;
     memcpy(o->l, o->best_l, sizes * sizeof(double));
     set_point(o);
-    evaluate(o);
+    *f = evaluate(o);
     noise = fmax(noise, noise_of(o));
     double dimensions = floor(rise / per_dimension + 0.5);
     return noise < 0.1 && dimensions >= 1.0 && fabs(rise - dimensions * per_dimension) < alike &&
@@ -995,12 +1008,12 @@ static int has_giants(const search *o) {
     return 0;
 }
 
-/* How many optima the criterion may have. */
-typedef enum { ONE_OPTIMUM, TWO_OPTIMA, MANY_OPTIMA } optima;
+/* How many optima the criterion may have; hidden ones, to which scoring steps do not lead. */
+typedef enum { ONE_OPTIMUM, TWO_OPTIMA, MANY_OPTIMA, HIDDEN_OPTIMA } optima;
 
 /* Many where groups of a level are few, or rows to spare beside the parameters, or where groups are
- * of very different sizes. With more rows there may still be one optimum on a boundary, or without
- * any random effects, and one far from it. */
+ * of very different sizes. With more rows there may still be one optimum on a boundary and one far
+ * from it, or one without any random effects. */
 static optima expected_optima(const search *o) {
     const int many = 10, two = 100; /* rows to spare per parameter */
     const sp_reduced *data = o->data;
@@ -1013,60 +1026,79 @@ static optima expected_optima(const search *o) {
         return ONE_OPTIMUM; /* the caller wants one start only */
     }
     double spare = spare_rows(o);
-    if (fewest <= few || spare <= few || spare <= many * k || has_giants(o)) {
+    if (spare <= few) {
+        return HIDDEN_OPTIMA;
+    }
+    if (fewest <= few || spare <= many * k || has_giants(o)) {
         return MANY_OPTIMA;
     }
     return spare <= two * k ? TWO_OPTIMA : ONE_OPTIMUM;
 }
 
+/* A run from one start; the best so far is left in `factors`. Scoring steps are long, and mostly
+ * lead to one optimum from wherever they start; with Newton's only it may end in another. */
+static sp_status run_start(search *o, int start, int newton_only, sp_start given, double *factors,
+                           sp_optimum *optimum) {
+    const double same = 1e-9; /* optima that differ by noise */
+    size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
+    sp_reason reason = SP_REASON_NONE;
+    double predicted = 0.0;
+    o->iterations = 0;
+    if (start < 0) {
+        set_given(o, given, factors);
+    } else if (start >= n_set_starts(o)) {
+        set_from_estimates(o, start > n_set_starts(o));
+    } else {
+        set_start(o, start);
+    }
+    double f = run_from_start(o, newton_only, &predicted, &reason);
+    const int unbounded = is_unbounded(o, &f);
+    if (o->interrupted) {
+        return SP_INTERRUPTED;
+    }
+    reason = unbounded ? SP_REASON_UNBOUNDED : reason;
+    optimum->iterations += o->iterations;
+    /* A later start must win by more than noise, so that equal optima keep the first. */
+    if (!isfinite(optimum->criterion) || unbounded || f < optimum->criterion - same ||
+        (optimum->reason != SP_REASON_NONE && reason == SP_REASON_NONE &&
+         f <= optimum->criterion + same)) {
+        optimum->criterion = f;
+        optimum->reason = reason;
+        optimum->predicted_fall = predicted;
+        memcpy(factors, o->U, squares * sizeof(double));
+        memcpy(factors + squares, o->l, sizes * sizeof(double));
+    }
+    return SP_OK;
+}
+
 /* Runs from the factors given, if any, and from every other start that is needed; the best are left
  * in `factors`. */
 static sp_status find_lowest(search *o, sp_start given, double *factors, sp_optimum *optimum) {
-    const double same = 1e-9; /* optima that differ by noise */
-    size_t squares = total_squares(o->blocks), sizes = total_size(o->blocks);
-    int first = given == SP_FROM_DATA ? 0 : -1, nothing = COMMON_STARTS + 2 * (int)sizes;
-    int estimates = nothing + 1;
-    /* The general path keeps no sums of its outer groups. */
-    int n_starts = estimates + (o->data->crossed ? 0 : 2);
+    int first = given == SP_FROM_DATA ? 0 : -1;
+    /* The general path keeps no sums of its outer groups, from which estimates could be made. */
+    int n_starts = n_set_starts(o) + (o->data->crossed ? 0 : 2);
+    int at_boundary = 0;
     optima optima = ONE_OPTIMUM;
     for (int start = first; start < n_starts; start++) {
-        int is_far = (start >= DISTANT_START && start < FARTHEST_START) || start == nothing ||
-                     start >= estimates;
-        int needed = start == first || optima == MANY_OPTIMA || !isfinite(optimum->criterion) ||
-                     (optima == TWO_OPTIMA && is_far);
-        if (!needed) {
-            continue;
-        }
-        sp_reason reason = SP_REASON_NONE;
-        double predicted = 0.0;
-        o->iterations = 0;
-        if (start < 0) {
-            set_given(o, given, factors);
-        } else if (start >= estimates) {
-            set_from_estimates(o, start > estimates);
-        } else {
-            set_start(o, start);
-        }
-        double f = run_from_start(o, start < 0 && given == SP_FROM_OPTIMUM, &predicted, &reason);
-        const int unbounded = is_unbounded(o, f);
-        if (o->interrupted) {
+        int is_distant =
+            (start >= DISTANT_START && start < FARTHEST_START) || start >= n_set_starts(o);
+        int is_empty = start >= empty_start(o) && start < n_set_starts(o);
+        int needed = start == first || optima >= MANY_OPTIMA || !isfinite(optimum->criterion) ||
+                     (optima == TWO_OPTIMA && (is_empty || (at_boundary && is_distant)));
+        int nearby = start < 0 && given == SP_FROM_OPTIMUM;
+        if (needed && run_start(o, start, nearby, given, factors, optimum) != SP_OK) {
             return SP_INTERRUPTED;
         }
-        reason = unbounded ? SP_REASON_UNBOUNDED : reason;
-        optimum->iterations += o->iterations;
-        optima = start == first ? expected_optima(o) : optima;
-        /* A later start must win by more than noise, so that equal optima keep the first. */
-        if (!isfinite(optimum->criterion) || unbounded || f < optimum->criterion - same ||
-            (optimum->reason != SP_REASON_NONE && reason == SP_REASON_NONE &&
-             f <= optimum->criterion + same)) {
-            optimum->criterion = f;
-            optimum->reason = reason;
-            optimum->predicted_fall = predicted;
-            memcpy(factors, o->U, squares * sizeof(double));
-            memcpy(factors + squares, o->l, sizes * sizeof(double));
+        if (start > first && optima == HIDDEN_OPTIMA && optimum->reason != SP_REASON_UNBOUNDED &&
+            run_start(o, start, 1, given, factors, optimum) != SP_OK) {
+            return SP_INTERRUPTED;
         }
-        if (unbounded) {
+        if (optimum->reason == SP_REASON_UNBOUNDED) {
             break;
+        }
+        if (start == first) {
+            optima = expected_optima(o);
+            at_boundary = has_zero(o);
         }
     }
     return SP_OK;
