@@ -822,6 +822,42 @@ static void set_start(search *o, int start) {
     }
 }
 
+/* Starts between two directions of a block, a thousand along their sum or their difference and one
+ * across: where units are few, optima can lie along lines at any angle. */
+static int n_turned_starts(const search *o) {
+    int sum = 0;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
+        sum += o->blocks->size[b] * (o->blocks->size[b] - 1);
+    }
+    return sum;
+}
+
+static void set_turned_start(search *o, int start) {
+    const double half_root = 0.7071067811865476;
+    double *U = o->U, *l = o->l;
+    for (int b = 0, next = 0; b < o->blocks->n_blocks; b++) {
+        int n = o->blocks->size[b];
+        memset(U, 0, (size_t)n * n * sizeof(double));
+        for (int j = 0; j < n; j++) {
+            U[j + (size_t)n * j] = 1.0;
+            l[j] = 1.0;
+        }
+        /* Column i becomes the sum of two and column j their difference. */
+        for (int j = 0; j < n; j++) {
+            for (int i = 0; i < j; i++, next += 2) {
+                if (start == next || start == next + 1) {
+                    U[i + (size_t)n * i] = U[j + (size_t)n * i] = half_root;
+                    U[i + (size_t)n * j] = half_root;
+                    U[j + (size_t)n * j] = -half_root;
+                    l[start == next ? i : j] = 1000.0;
+                }
+            }
+        }
+        U += n * n;
+        l += n;
+    }
+}
+
 /* One group's own estimate c of a block's effects, on the whitened scale: least squares of the last
  * column of `rows` on R, as small as possible where R leaves it open. sum (n x n) += c c'. R: q x
  * q; rows: q rows of length d. scratch: q n + n n + 2 n. */
@@ -1035,6 +1071,15 @@ static optima expected_optima(const search *o) {
     return spare <= two * k ? TWO_OPTIMA : ONE_OPTIMUM;
 }
 
+/* Where starts of a kind begin, after those of set_start(): from estimates, then turned. */
+static int estimates_start(const search *o) {
+    return n_set_starts(o);
+}
+
+static int turned_start(const search *o) {
+    return estimates_start(o) + 2;
+}
+
 /* A run from one start; the best so far is left in `factors`. Scoring steps are long, and mostly
  * lead to one optimum from wherever they start; with Newton's only it may end in another. */
 static sp_status run_start(search *o, int start, int newton_only, sp_start given, double *factors,
@@ -1046,10 +1091,12 @@ static sp_status run_start(search *o, int start, int newton_only, sp_start given
     o->iterations = 0;
     if (start < 0) {
         set_given(o, given, factors);
-    } else if (start >= n_set_starts(o)) {
-        set_from_estimates(o, start > n_set_starts(o));
-    } else {
+    } else if (start < estimates_start(o)) {
         set_start(o, start);
+    } else if (start < turned_start(o)) {
+        set_from_estimates(o, start > estimates_start(o));
+    } else {
+        set_turned_start(o, start - turned_start(o));
     }
     double f = run_from_start(o, newton_only, &predicted, &reason);
     const int unbounded = is_unbounded(o, &f);
@@ -1071,22 +1118,38 @@ static sp_status run_start(search *o, int start, int newton_only, sp_start given
     return SP_OK;
 }
 
+/* Whether a start after the first is worth its time. */
+static int is_needed(const search *o, int start, optima optima, int at_boundary) {
+    int is_estimate = start >= estimates_start(o) && start < turned_start(o);
+    int is_distant = (start >= DISTANT_START && start < FARTHEST_START) || is_estimate;
+    int is_empty = start >= empty_start(o) && start < estimates_start(o);
+    if (is_estimate && o->data->crossed) {
+        return 0; /* the general path keeps no sums of its outer groups */
+    }
+    switch (optima) {
+    case HIDDEN_OPTIMA:
+        return 1;
+    case MANY_OPTIMA:
+        return start < turned_start(o);
+    case TWO_OPTIMA:
+        return is_empty || (at_boundary && is_distant);
+    default:
+        return 0;
+    }
+}
+
 /* Runs from the factors given, if any, and from every other start that is needed; the best are left
  * in `factors`. */
 static sp_status find_lowest(search *o, sp_start given, double *factors, sp_optimum *optimum) {
-    int first = given == SP_FROM_DATA ? 0 : -1;
-    /* The general path keeps no sums of its outer groups, from which estimates could be made. */
-    int n_starts = n_set_starts(o) + (o->data->crossed ? 0 : 2);
-    int at_boundary = 0;
+    int first = given == SP_FROM_DATA ? 0 : -1, at_boundary = 0;
     optima optima = ONE_OPTIMUM;
-    for (int start = first; start < n_starts; start++) {
-        int is_distant =
-            (start >= DISTANT_START && start < FARTHEST_START) || start >= n_set_starts(o);
-        int is_empty = start >= empty_start(o) && start < n_set_starts(o);
-        int needed = start == first || optima >= MANY_OPTIMA || !isfinite(optimum->criterion) ||
-                     (optima == TWO_OPTIMA && (is_empty || (at_boundary && is_distant)));
+    for (int start = first; start < turned_start(o) + n_turned_starts(o); start++) {
+        if (start > first && isfinite(optimum->criterion) &&
+            !is_needed(o, start, optima, at_boundary)) {
+            continue;
+        }
         int nearby = start < 0 && given == SP_FROM_OPTIMUM;
-        if (needed && run_start(o, start, nearby, given, factors, optimum) != SP_OK) {
+        if (run_start(o, start, nearby, given, factors, optimum) != SP_OK) {
             return SP_INTERRUPTED;
         }
         if (start > first && optima == HIDDEN_OPTIMA && optimum->reason != SP_REASON_UNBOUNDED &&
