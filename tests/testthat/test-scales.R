@@ -162,6 +162,21 @@ test_that("an optimum without random effects is found beside one with them", {
   expect_equal(objective(fit, c(0.570953, 0.00271419, 0.446087)), 43.02083, tolerance = 1e-6)
 })
 
+test_that("optima that long steps pass by are found", {
+  skip_if_not_installed("lme4")
+  lowest <- c(`584` = 38.80455, `1175` = 29.80613, `2503` = 33.35004, `5365` = 29.49919)
+  for (seed in names(lowest)) {
+    set.seed(as.integer(seed))
+    data <- data.frame(dyad = rep(1:5, c(3, 2, 3, 2, 2)), time = c(0:2, 0:1, 0:2, 0:1, 0:1))
+    data$x <- round(stats::rnorm(12), 1)
+    data$y <- round(stats::rnorm(12) + stats::rnorm(5)[data$dyad] * 1.5, 1)
+    formula <- y ~ time + (1 + x | dyad)
+    fit <- lmm(formula, data)
+    expect_equal(objective(fit), lowest[[seed]], tolerance = 1e-6)
+    expect_lt(objective(fit) - lowest_of_lme4(formula, data), 1e-6)
+  }
+})
+
 test_that("a second optimum far from the boundary is found", {
   skip_if_not_installed("lme4")
   # Dyads of very different sizes, and residuals with outliers.
