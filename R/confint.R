@@ -136,6 +136,7 @@ wald_random <- function(fit, level) {
     ifelse(at$is_sd, at$value / factor, tanh(centre - width)),
     ifelse(at$is_sd, at$value * factor, tanh(centre + width))
   )
+  intervals[is.nan(intervals)] <- NA_real_
   rownames(intervals) <- sd_correlation_names(component(fit, "parameter_table"))
   intervals
 }

@@ -118,6 +118,14 @@ one_way_rise <- function(y, group) {
   function(center) criterion(center) - criterion(mean(y))
 }
 
+test_that("a correlation of one has no Wald interval, as its page says", {
+  fit <- lmm(bdi ~ session + (session | therapist / patient), study1)
+  for (method in c("wald", "satterthwaite")) {
+    ends <- confint(fit, "cor_session.(Intercept)|therapist", method = method)
+    expect_true(all(is.na(ends)) && !any(is.nan(ends)))
+  }
+})
+
 test_that("the profile of a mean over a boundary is the closed form's", {
   skip_if_not_installed("lme4")
   data(list = c("Dyestuff", "Dyestuff2"), package = "lme4", envir = environment())
