@@ -1052,7 +1052,7 @@ typedef enum { ONE_OPTIMUM, TWO_OPTIMA, MANY_OPTIMA, HIDDEN_OPTIMA } optima;
  * from it, or one without any random effects. */
 static optima expected_optima(const search *o) {
     const int many = 10, two = 100; /* rows to spare per parameter */
-    const int small = 10;           /* times few units: with more, optima are not hidden */
+    const double small = 10.0;      /* times few units: with more, optima are not hidden */
     const sp_reduced *data = o->data;
     int fewest = data->n_units, k = o->model->n_par, few = o->control->few_units;
     for (int b = 0; b < o->blocks->n_blocks; b++) {
