@@ -9,8 +9,7 @@
 #' * as given by the user: `call`, `formula`, `method`, `df`, `information`, `control`, `frame`;
 #' * of the design: `x_names` (all columns), `kept`, `aliased`, `assign`,
 #'   `contrasts`, `xlevels`, `z_names`, `groups`, `n_units` (named by level, innermost
-#'   first), `blocks`, `groupings`,
-#'   `crossed`, `random`;
+#'   first), `blocks`, `groupings`, `crossed`, `random`;
 #' * of the data: `n`, `rank` (of X), `terms`, `na_action`, `response`, `weights`,
 #'   `offset`, `cache` (an environment for what refits share);
 #' * of the solution: `beta` and `vcov` (named), `parameters`, `criterion`,

@@ -220,25 +220,17 @@ SP_INLINE void add_both(size_t n, double a, const double *x, double b, const dou
     }
 }
 
-/* The same for two outs, which read x and y once. */
+/* The same for two outs, four elements of each in turn, so that x and y are read once. */
 SP_INLINE void add_both_twice(size_t n, const double *x, const double *y, double a, double b,
                               double *restrict out, double c, double e,
                               double *restrict out_below) {
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
-        out[i] += a * x[i] + b * y[i];
-        out[i + 1] += a * x[i + 1] + b * y[i + 1];
-        out[i + 2] += a * x[i + 2] + b * y[i + 2];
-        out[i + 3] += a * x[i + 3] + b * y[i + 3];
-        out_below[i] += c * x[i] + e * y[i];
-        out_below[i + 1] += c * x[i + 1] + e * y[i + 1];
-        out_below[i + 2] += c * x[i + 2] + e * y[i + 2];
-        out_below[i + 3] += c * x[i + 3] + e * y[i + 3];
+        add_both(4, a, x + i, b, y + i, out + i);
+        add_both(4, c, x + i, e, y + i, out_below + i);
     }
-    for (; i < n; i++) {
-        out[i] += a * x[i] + b * y[i];
-        out_below[i] += c * x[i] + e * y[i];
-    }
+    add_both(n - i, a, x + i, b, y + i, out + i);
+    add_both(n - i, c, x + i, e, y + i, out_below + i);
 }
 
 SP_WIDE void sp_add_crossprod(int n, int d, const double *restrict rows, double *restrict packed) {
@@ -281,21 +273,13 @@ SP_WIDE void sp_add_products(int d, const double *restrict u, const double *rest
         const size_t n = (size_t)(d - j);
         size_t i = 0;
         for (; i + 4 <= n; i += 4) {
-            for (size_t k = i; k < i + 4; k++) {
-                uu[k] += a * x[k];
-            }
-            for (size_t k = i; k < i + 4; k++) {
-                vv[k] += b * y[k];
-            }
-            for (size_t k = i; k < i + 4; k++) {
-                uv[k] += a * y[k] + b * x[k];
-            }
+            sp_axpy(4, a, x + i, uu + i);
+            sp_axpy(4, b, y + i, vv + i);
+            add_both(4, a, y + i, b, x + i, uv + i);
         }
-        for (; i < n; i++) {
-            uu[i] += a * x[i];
-            vv[i] += b * y[i];
-            uv[i] += a * y[i] + b * x[i];
-        }
+        sp_axpy(n - i, a, x + i, uu + i);
+        sp_axpy(n - i, b, y + i, vv + i);
+        add_both(n - i, a, y + i, b, x + i, uv + i);
         uu += n;
         uv += n;
         vv += n;

@@ -779,14 +779,19 @@ static void moment_weights(const search *o, double *weight) {
 /* The starts with one weight for all directions; two of them lie far from any boundary. */
 enum { DISTANT_START = 2, FARTHEST_START = 4, COMMON_STARTS = 5 };
 
-/* Number of the start without any random effects, and of all that set_start() knows. */
+/* Numbers at which the further kinds of starts begin: without some or any of the random effects,
+ * from estimates, turned between two directions. */
 static int empty_start(const search *o) {
     return COMMON_STARTS + 2 * (int)total_size(o->blocks);
 }
 
-static int n_set_starts(const search *o) {
+static int estimates_start(const search *o) {
     int n_blocks = o->blocks->n_blocks;
     return empty_start(o) + 1 + (n_blocks > 1 ? n_blocks : 0);
+}
+
+static int turned_start(const search *o) {
+    return estimates_start(o) + 2;
 }
 
 /* Start number `start`: 0 gives every direction the weight of its moments, 1 weight one, 2 ten, 3 a
@@ -1072,15 +1077,6 @@ static optima expected_optima(const search *o) {
     return spare <= two * k ? TWO_OPTIMA : ONE_OPTIMUM;
 }
 
-/* Where starts of a kind begin, after those of set_start(): from estimates, then turned. */
-static int estimates_start(const search *o) {
-    return n_set_starts(o);
-}
-
-static int turned_start(const search *o) {
-    return estimates_start(o) + 2;
-}
-
 /* A run from one start; the best so far is left in `factors`. Scoring steps are long, and mostly
  * lead to one optimum from wherever they start; with Newton's only it may end in another. */
 static sp_status run_start(search *o, int start, int newton_only, sp_start given, double *factors,
@@ -1119,13 +1115,16 @@ static sp_status run_start(search *o, int start, int newton_only, sp_start given
     return SP_OK;
 }
 
-/* Whether a start after the first is worth its time. */
-static int is_needed(const search *o, int start, optima optima, int at_boundary) {
+/* Whether a start after the first is worth its time; all are while none has been `found`. */
+static int is_needed(const search *o, int start, int found, optima optima, int at_boundary) {
     int is_estimate = start >= estimates_start(o) && start < turned_start(o);
     int is_distant = (start >= DISTANT_START && start < FARTHEST_START) || is_estimate;
     int is_empty = start >= empty_start(o) && start < estimates_start(o);
     if (is_estimate && o->data->crossed) {
         return 0; /* the general path keeps no sums of its outer groups */
+    }
+    if (!found) {
+        return 1;
     }
     switch (optima) {
     case HIDDEN_OPTIMA:
@@ -1145,8 +1144,8 @@ static sp_status find_lowest(search *o, sp_start given, double *factors, sp_opti
     int first = given == SP_FROM_DATA ? 0 : -1, at_boundary = 0;
     optima optima = ONE_OPTIMUM;
     for (int start = first; start < turned_start(o) + n_turned_starts(o); start++) {
-        if (start > first && isfinite(optimum->criterion) &&
-            !is_needed(o, start, optima, at_boundary)) {
+        if (start > first &&
+            !is_needed(o, start, isfinite(optimum->criterion), optima, at_boundary)) {
             continue;
         }
         int nearby = start < 0 && given == SP_FROM_OPTIMUM;
