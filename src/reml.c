@@ -25,12 +25,13 @@ static size_t carve(const sp_reduced *data, const sp_model *model, double *memor
     work->z = sp_take(memory, &used, nodes * qd);
     work->hhat = sp_take(memory, &used, nodes * qd);
     work->node_Ga = sp_take(memory, &used, high * k * qq);
-    work->node_De = sp_take(memory, &used, data->n_levels > 2 ? high * sp_n_pairs(k) * qq : 0);
+    work->node_De =
+        sp_take(memory, &used, data->n_levels > 2 ? high * sp_packed_size((int)k) * qq : 0);
     work->node_y = sp_take(memory, &used, high * k * qd);
     work->cv = sp_take(memory, &used, sp_packed_size(data->d));
     work->Phi = sp_take(memory, &used, d * d);
     work->root_rows = sp_take(memory, &used, d * d);
-    work->weights = sp_take(memory, &used, (size_t)data->n_shared * sp_n_elements(data->q));
+    work->weights = sp_take(memory, &used, (size_t)data->n_shared * sp_packed_size(data->q));
     work->level_sums = sp_take(memory, &used, sp_all_level_sums_size(model));
     work->weight_tau = sp_take(memory, &used, sp_packed_size(data->d));
     work->weight_rho = sp_take(memory, &used, sp_packed_size(data->d));
@@ -190,13 +191,13 @@ static sp_status add_items(const sp_reduced *data, const sp_model *model, const 
         }
         value->log_det_v += data->item_count[g] * log_det;
         if (g < data->n_shared) {
-            sp_shared_weights(q, W, work->weights + sp_n_elements(q) * (size_t)g);
+            sp_shared_weights(q, W, work->weights + sp_packed_size(q) * (size_t)g);
         } else if (data->n_levels == 1) {
             sp_rows_multiply(q, q, d, Ci, sp_item_rows(data, g), u);
             sp_add_crossprod(q, d, u, work->cv);
         }
     }
-    sp_add_columns(sp_packed_size(d), (size_t)data->n_shared * sp_n_elements(q), data->B,
+    sp_add_columns(sp_packed_size(d), (size_t)data->n_shared * sp_packed_size(q), data->B,
                    work->weights, work->cv);
     return SP_OK;
 }

@@ -97,7 +97,7 @@ static level_sums sums_of_level(const sp_model *model, const sp_reml_work *work,
     for (int l = 0; l < level; l++) {
         memory += sp_level_sums_size(model->dim[l]);
     }
-    size_t w = sp_n_elements(model->dim[level]), ww = w * w;
+    size_t w = sp_packed_size(model->dim[level]), ww = w * w;
     double *squares = memory + 4 * w;
     level_sums sums = {memory,  memory + w,   memory + 2 * w,  memory + 3 * w,
                        squares, squares + ww, squares + 2 * ww};
@@ -107,7 +107,7 @@ static level_sums sums_of_level(const sp_model *model, const sp_reml_work *work,
 /* products += the elements of K (given as such) times those of M (n x n). scratch: one w. */
 SP_INLINE void add_element_products(int n, const double *K, const double *M, double *products,
                                     double *scratch) {
-    size_t w = sp_n_elements(n);
+    size_t w = sp_packed_size(n);
     take_elements(n, M, scratch);
     if (n == 2) {
         for (int e = 0; e < 3; e++) {
@@ -124,7 +124,7 @@ SP_INLINE void add_element_products(int n, const double *K, const double *M, dou
 
 SP_INLINE void add_elements(int n, double alpha, const double *A, double *sums, double *scratch) {
     take_elements(n, A, scratch);
-    sp_axpy(sp_n_elements(n), alpha, scratch, sums);
+    sp_axpy(sp_packed_size(n), alpha, scratch, sums);
 }
 
 /* From elements to parameters: D of a parameter is one element on the diagonal, or two equal ones
@@ -132,7 +132,7 @@ SP_INLINE void add_elements(int n, double alpha, const double *A, double *sums, 
 static void collect_level(const sp_model *model, const sp_reml_work *work, int k, int level,
                           double *trace) {
     int n = model->dim[level], sigma = model->n_par;
-    size_t w = sp_n_elements(n);
+    size_t w = sp_packed_size(n);
     level_sums sums = sums_of_level(model, work, level);
     for (int s = 0; s < model->n_par; s++) {
         if (model->level[s] != level) {
@@ -200,7 +200,7 @@ SP_INLINE item_view view_item(int q, int q0, const sp_reduced *data, const sp_mo
  * sets of elements. */
 SP_INLINE void add_unit_traces(int q0, const sp_model *model, item_view view, double count,
                                const double *taken, sp_reml_work *work, double *scratch) {
-    size_t w = sp_n_elements(q0), size = (size_t)q0 * q0;
+    size_t w = sp_packed_size(q0), size = (size_t)q0 * q0;
     level_sums sums = sums_of_level(model, work, 0);
     double *second = scratch, *K = second + size, *elements = K + w;
     take_elements(q0, view.K, K);
@@ -234,7 +234,7 @@ SP_INLINE void add_unit_traces_s(int q, int q0, const sp_model *model, int k, it
 SP_INLINE void add_row_traces(int q0, const sp_model *model, item_view view, const double *over_x,
                               const double *over_rho, sp_reml_work *work, double *scratch) {
     level_sums sums = sums_of_level(model, work, 0);
-    double *K = scratch, *elements = K + sp_n_elements(q0);
+    double *K = scratch, *elements = K + sp_packed_size(q0);
     take_elements(q0, view.K, K);
     add_element_products(q0, K, over_x, sums.Q, elements);
     add_element_products(q0, K, over_rho, sums.R, elements);
@@ -258,11 +258,16 @@ SP_INLINE void add_row_traces_s(int q, int q0, const sp_model *model, int k, ite
     work->rQ[both] += trace_product(q, rho, W3);
 }
 
+static const double *shared_products(const sp_reduced *data, int item) {
+    size_t q = (size_t)data->q;
+    return data->B + q * (q + 1) / 2 * sp_packed_size(data->d) * (size_t)item;
+}
+
 /* P_r of the unit-level parameters and s += a shared item's products. weights: q (q + 1) / 2. */
 SP_INLINE void add_shared_products(int q, const sp_reduced *data, const sp_model *model, int k,
                                    int item, item_view view, sp_reml_work *work, double *weights) {
     size_t packed = sp_packed_size(data->d);
-    const double *B = sp_shared_products(data, item);
+    const double *B = shared_products(data, item);
     for (int r = 0; r < k; r++) {
         if (r == model->n_par) {
             sp_shared_weights(q, view.W2, weights);
@@ -279,7 +284,7 @@ SP_INLINE void add_shared_products(int q, const sp_reduced *data, const sp_model
         } else {
             continue;
         }
-        sp_add_columns(packed, sp_n_elements(q), B, weights, work->P_shared + packed * r);
+        sp_add_columns(packed, sp_packed_size(q), B, weights, work->P_shared + packed * r);
     }
 }
 
@@ -288,7 +293,7 @@ SP_INLINE void add_shared_products(int q, const sp_reduced *data, const sp_model
 SP_INLINE void trace_shared_products(int q, const sp_reduced *data, const sp_reml_work *work,
                                      int item, double *tau, double *rho) {
     size_t packed = sp_packed_size(data->d);
-    const double *B = sp_shared_products(data, item);
+    const double *B = shared_products(data, item);
     for (int b = 0; b < q; b++) {
         for (int a = 0; a <= b; a++) {
             size_t at = (size_t)a + (size_t)q * b, mirrored = (size_t)b + (size_t)q * a;
@@ -611,7 +616,7 @@ SP_INLINE void add_own_traces(int ql, const sp_reduced *data, const sp_model *mo
                               const double *kappa, const double *eta, sp_reml_work *work,
                               double *P_single, double *scratch) {
     int d = data->d;
-    size_t mm = sp_widest(model) * sp_widest(model), w = sp_n_elements(ql);
+    size_t mm = sp_widest(model) * sp_widest(model), w = sp_packed_size(ql);
     level_sums sums = sums_of_level(model, work, level);
     double *over_x = scratch, *over_rho = over_x + mm, *K = over_rho + mm, *elements = K + w;
     trace_rows(ql, d, eta, over_x, over_rho);
@@ -785,7 +790,7 @@ static node_sums stored_sums(const sp_reduced *data, const sp_reml_work *work, i
     size_t slot = level < 2 ? 0 : 1 + work->offset[level] - work->offset[2] + (size_t)t;
     size_t qq = (size_t)data->q * data->q, qd = (size_t)data->q * data->d;
     node_sums sums = {work->node_Ga + slot * k * qq,
-                      data->n_levels > 2 ? work->node_De + slot * sp_n_pairs((size_t)k) * qq : NULL,
+                      data->n_levels > 2 ? work->node_De + slot * sp_packed_size(k) * qq : NULL,
                       work->node_y + slot * k * qd};
     return sums;
 }
@@ -795,7 +800,7 @@ static void clear_sums(const sp_reduced *data, int k, size_t n_slots, node_sums 
     memset(sums.Ga, 0, n_slots * k * qq * sizeof(double));
     memset(sums.y, 0, n_slots * k * qd * sizeof(double));
     if (sums.De) {
-        memset(sums.De, 0, n_slots * sp_n_pairs((size_t)k) * qq * sizeof(double));
+        memset(sums.De, 0, n_slots * sp_packed_size(k) * qq * sizeof(double));
     }
 }
 

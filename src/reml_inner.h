@@ -14,19 +14,10 @@ static inline size_t sp_n_upper_nodes(const sp_reduced *data, int from_level) {
     return sum;
 }
 
-static inline size_t sp_n_pairs(size_t k) {
-    return k * (k + 1) / 2;
-}
-
-/* Elements of a symmetric n x n matrix, its lower triangle column by column. */
-static inline size_t sp_n_elements(int n) {
-    return (size_t)n * (size_t)(n + 1) / 2;
-}
-
 /* Doubles of a level's sums for the traces (level_sums of reml_derivatives.c), and of all levels'.
  */
 static inline size_t sp_level_sums_size(int n) {
-    return 4 * sp_n_elements(n) + 3 * sp_n_elements(n) * sp_n_elements(n);
+    return 4 * sp_packed_size(n) + 3 * sp_packed_size(n) * sp_packed_size(n);
 }
 
 static inline size_t sp_all_level_sums_size(const sp_model *model) {
@@ -58,11 +49,6 @@ static inline const double *sp_item_R(const sp_reduced *data, int item) {
 
 static inline const double *sp_item_rows(const sp_reduced *data, int item) {
     return data->a + (size_t)data->q * data->d * data->item_unit[item];
-}
-
-static inline const double *sp_shared_products(const sp_reduced *data, int item) {
-    size_t q = (size_t)data->q;
-    return data->B + q * (q + 1) / 2 * sp_packed_size(data->d) * (size_t)item;
 }
 
 /* Weights of an item's products in the sum over a, b of M_ab B_ab, M symmetric (q x q). */
