@@ -20,7 +20,7 @@ static void moment_weights(const sp_search *o, double *weight) {
 enum { DISTANT_START = 2, FARTHEST_START = 4, COMMON_STARTS = 5 };
 
 /* Numbers at which the further kinds of starts begin: without some or any of the random effects,
- * from estimates, turned between two directions. */
+ * from estimates, scattered. */
 static int empty_start(const sp_search *o) {
     return COMMON_STARTS + 2 * (int)sp_total_size(o->blocks);
 }
@@ -30,7 +30,7 @@ static int estimates_start(const sp_search *o) {
     return empty_start(o) + 1 + (n_blocks > 1 ? n_blocks : 0);
 }
 
-static int turned_start(const sp_search *o) {
+static int scattered_start(const sp_search *o) {
     return estimates_start(o) + 2;
 }
 
@@ -67,35 +67,41 @@ static void set_start(sp_search *o, int start) {
     }
 }
 
-/* Starts between two directions of a block, a thousand along their sum or their difference and one
- * across: where units are few, optima can lie along lines at any angle. */
-static int n_turned_starts(const sp_search *o) {
-    int sum = 0;
-    for (int b = 0; b < o->blocks->n_blocks; b++) {
-        sum += o->blocks->size[b] * (o->blocks->size[b] - 1);
-    }
-    return sum;
+/* Starts scattered over weights from a tenth to a hundred thousand and over directions: where rows
+ * to spare are few, optima lie anywhere, some in a fiftieth of that range. */
+static int n_scattered_starts(const sp_search *o) {
+    return 12 * (int)sp_total_size(o->blocks);
 }
 
-static void set_turned_start(sp_search *o, int start) {
-    const double half_root = 0.7071067811865476;
-    double *U = o->U, *l = o->l;
-    for (int b = 0, next = 0; b < o->blocks->n_blocks; b++) {
+/* The base phi of an additive recurrence that fills the unit cube of `n` dimensions evenly, with
+ * steps phi^-1, phi^-2, ...: phi^(n + 1) = phi + 1, the golden ratio when n is 1. Source: Roberts
+ * (2018), The unreasonable effectiveness of quasirandom sequences. */
+static double golden_base(int n) {
+    double phi = 2.0;
+    for (int i = 0; i < 30; i++) {
+        phi = pow(1.0 + phi, 1.0 / (n + 1.0));
+    }
+    return phi;
+}
+
+static void set_scattered_start(sp_search *o, int start) {
+    const double least = -1.0, range = 6.0; /* powers of ten */
+    double *U = o->U, *l = o->l, *v = o->work;
+    double base = golden_base(2 * (int)sp_total_size(o->blocks)), step = 1.0;
+    for (int b = 0; b < o->blocks->n_blocks; b++) {
         int n = o->blocks->size[b];
-        memset(U, 0, (size_t)n * n * sizeof(double));
+        double length = 0.0;
         for (int j = 0; j < n; j++) {
-            U[j + (size_t)n * j] = 1.0;
-            l[j] = 1.0;
+            step /= base;
+            l[j] = pow(10.0, least + range * fmod(start * step, 1.0));
+            step /= base;
+            v[j] = fmod(0.5 + start * step, 1.0) - 0.5;
+            length += v[j] * v[j];
         }
-        /* Column i becomes the sum of two and column j their difference. */
+        /* U mirrors the axes in the plane across v. */
         for (int j = 0; j < n; j++) {
-            for (int i = 0; i < j; i++, next += 2) {
-                if (start == next || start == next + 1) {
-                    U[i + (size_t)n * i] = U[j + (size_t)n * i] = half_root;
-                    U[i + (size_t)n * j] = half_root;
-                    U[j + (size_t)n * j] = -half_root;
-                    l[start == next ? i : j] = 1000.0;
-                }
+            for (int i = 0; i < n; i++) {
+                U[i + (size_t)n * j] = (i == j) - 2.0 * v[i] * v[j] / length;
             }
         }
         U += n * n;
@@ -330,10 +336,10 @@ static sp_status run_start(sp_search *o, int start, int newton_only, sp_start gi
         set_given(o, given, factors);
     } else if (start < estimates_start(o)) {
         set_start(o, start);
-    } else if (start < turned_start(o)) {
+    } else if (start < scattered_start(o)) {
         set_from_estimates(o, start > estimates_start(o));
     } else {
-        set_turned_start(o, start - turned_start(o));
+        set_scattered_start(o, start - scattered_start(o) + 1);
     }
     double f = sp_run_from_start(o, newton_only, &predicted, &reason);
     const int unbounded = is_unbounded(o, &f);
@@ -357,7 +363,7 @@ static sp_status run_start(sp_search *o, int start, int newton_only, sp_start gi
 
 /* Whether a start after the first is worth its time; all are while none has been `found`. */
 static int is_needed(const sp_search *o, int start, int found, optima optima, int at_boundary) {
-    int is_estimate = start >= estimates_start(o) && start < turned_start(o);
+    int is_estimate = start >= estimates_start(o) && start < scattered_start(o);
     int is_distant = (start >= DISTANT_START && start < FARTHEST_START) || is_estimate;
     int is_empty = start >= empty_start(o) && start < estimates_start(o);
     if (is_estimate && o->data->crossed) {
@@ -370,7 +376,7 @@ static int is_needed(const sp_search *o, int start, int found, optima optima, in
     case HIDDEN_OPTIMA:
         return 1;
     case MANY_OPTIMA:
-        return start < turned_start(o);
+        return start < scattered_start(o);
     case TWO_OPTIMA:
         return is_empty || (at_boundary && is_distant);
     default:
@@ -381,16 +387,18 @@ static int is_needed(const sp_search *o, int start, int found, optima optima, in
 sp_status sp_find_lowest(sp_search *o, sp_start given, double *factors, sp_optimum *optimum) {
     int first = given == SP_FROM_DATA ? 0 : -1, at_boundary = 0;
     optima optima = ONE_OPTIMUM;
-    for (int start = first; start < turned_start(o) + n_turned_starts(o); start++) {
+    for (int start = first; start < scattered_start(o) + n_scattered_starts(o); start++) {
         if (start > first &&
             !is_needed(o, start, isfinite(optimum->criterion), optima, at_boundary)) {
             continue;
         }
-        int nearby = start < 0 && given == SP_FROM_OPTIMUM;
-        if (run_start(o, start, nearby, given, factors, optimum) != SP_OK) {
+        int is_optimum = start < 0 && given == SP_FROM_OPTIMUM;
+        int newton_only = is_optimum || start >= scattered_start(o);
+        if (run_start(o, start, newton_only, given, factors, optimum) != SP_OK) {
             return SP_INTERRUPTED;
         }
-        if (start > first && optima == HIDDEN_OPTIMA && optimum->reason != SP_REASON_UNBOUNDED &&
+        if (start > first && !newton_only && optima == HIDDEN_OPTIMA &&
+            optimum->reason != SP_REASON_UNBOUNDED &&
             run_start(o, start, 1, given, factors, optimum) != SP_OK) {
             return SP_INTERRUPTED;
         }

@@ -177,6 +177,25 @@ test_that("optima that long steps pass by are found", {
   }
 })
 
+test_that("optima in small corners are found where hardly a row is to spare", {
+  # Starts along the columns' directions end 1.5, 4.1 and 4.6 higher.
+  lowest <- c(`83` = 108.5373, `131` = 99.13651, `77` = 117.1540)
+  for (seed in names(lowest)) {
+    set.seed(as.integer(seed))
+    dyad <- c(1:24, sample(24, 6))
+    therapist <- (dyad - 1) %/% 4 + 1
+    data <- data.frame(
+      dyad, therapist,
+      a = stats::rnorm(30), b = stats::rnorm(30), c = stats::rnorm(30), e = stats::rnorm(30)
+    )
+    data$y <- 0.001 * stats::rnorm(30) + stats::rnorm(24)[dyad] * data$a +
+      stats::rnorm(24)[dyad] * data$b + stats::rnorm(6)[therapist] * data$c +
+      stats::rnorm(6)[therapist]
+    fit <- lmm(y ~ a + (1 + b + c | dyad) + (1 + e || therapist), data)
+    expect_lt(objective(fit), lowest[[seed]] + 0.001)
+  }
+})
+
 test_that("a second optimum far from the boundary is found", {
   skip_if_not_installed("lme4")
   # Dyads of very different sizes, and residuals with outliers.
