@@ -66,6 +66,12 @@ confint.samepage_lmm <- function(object, parm, level = 0.95,
       x = "This fit is by ML."
     ))
   }
+  if (component(object, "status") == "failed") {
+    inform_samepage("failed_fit", c(
+      "These intervals must not be used: the fit they belong to has failed.",
+      i = "fit_status() says why."
+    ))
+  }
   names <- c(
     sd_correlation_names(component(object, "parameter_table")), names(component(object, "beta"))
   )

@@ -91,12 +91,9 @@ infer_reduced <- function(core, blocks, reml) {
 
 # Random effects that X has as well, such as the clinics' when clinic is a factor of the fixed
 # part, leave their variance no restricted likelihood: what stands for its information is rounding
-# of what the full likelihood knows of it. Only few effects can lie within X.
+# of what the full likelihood knows of it.
 without_absorbed <- function(parts, reduced, blocks, parameters) {
-  effects <- vapply(blocks, function(block) {
-    reduced$n_nodes[block$level] * length(block$columns)
-  }, numeric(1))
-  if (all(effects > reduced$p)) {
+  if (has_informed_variances(parts$expected, reduced, blocks, parameters)) {
     return(parts)
   }
   full <- evaluate_reduced(reduced, blocks, parameters, FALSE)$expected
@@ -111,6 +108,24 @@ without_absorbed <- function(parts, reduced, blocks, parameters) {
     parts$absorbed <- absorbed
   }
   parts
+}
+
+# A look that costs next to nothing: one average unit alone would say of a variance 1/2 over the
+# square of that variance and the error of the unit's own estimate.
+has_informed_variances <- function(expected, reduced, blocks, parameters) {
+  k <- length(parameters)
+  squares <- colSums(matrix(reduced$z_factor^2, reduced$q))
+  used <- 0L
+  for (block in blocks) {
+    q <- length(block$columns)
+    at <- used + cumsum(c(1L, seq.int(q, by = -1L, length.out = q - 1L)))
+    error <- parameters[k] * reduced$n_nodes[block$level] / squares[block$columns]
+    if (!all(expected[at + k * (at - 1L)] * (parameters[at] + error)^2 > 1e-6, na.rm = TRUE)) {
+      return(FALSE)
+    }
+    used <- at[q]
+  }
+  TRUE
 }
 
 # The optimiser knows the root of each covariance matrix; from the matrices alone, when their

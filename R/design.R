@@ -552,18 +552,29 @@ check_random <- function(design) {
     for (other in blocks[seq_len(i - 1L)]) {
       shared <- intersect(other$columns, block$columns)
       if (other$level == block$level && length(shared)) {
-        stop_samepage("not_identifiable", c(
-          "A random effect must stand in one term only.",
-          x = paste0(
-            "Found `", design$z_names[shared[1L]], "` twice for the units of `", block$group,
-            "`: its variance cannot be divided between two terms."
-          ),
-          i = "For uncorrelated effects write (0 + x | g) in one of them."
-        ))
+        stop_twice(design$z_names[shared[1L]], unique(c(other$group, block$group)))
       }
     }
   }
   check_unit_sizes(design)
+}
+
+stop_twice <- function(effect, groupings) {
+  several <- length(groupings) > 1L
+  named <- paste0("`", groupings, "`", collapse = " and ")
+  stop_samepage("not_identifiable", c(
+    "A random effect must stand in one term only.",
+    x = paste0(
+      "Found `", effect, "` twice for the units of ", named,
+      if (several) ", which put the same rows together",
+      ": its variance cannot be divided between two terms."
+    ),
+    i = if (several) {
+      "Keep one of the groupings."
+    } else {
+      "For uncorrelated effects write (0 + x | g) in one of them."
+    }
+  ))
 }
 
 # The general path works with square matrices of this size.

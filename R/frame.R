@@ -48,7 +48,7 @@ build_frame <- function(spec, data, subset = NULL, weights = NULL, na_action = N
   if (!is.null(subset)) {
     kept <- subset_rows(subset, n)
     frame <- lapply(frame, take_rows, kept)
-    rows <- rows[kept]
+    rows <- attr(data, "row.names")[kept]
     n <- length(kept)
     undecided <- if (is.logical(subset) && anyNA(subset)) is.na(subset[kept])
   }
@@ -135,7 +135,8 @@ evaluate_variable <- function(expr, data, env, n, called = "data") {
       # I() of complex numbers is of class AsIs.
       x = paste0(
         "Found an object of class ", if (no_numbers) typeof(value) else class(value)[1L], "."
-      )
+      ),
+      i = if (inherits(value, "POSIXlt")) "Make it a column of numbers with as.POSIXct()."
     ))
   }
   if (NROW(value) != n) {
@@ -201,7 +202,7 @@ check_weights <- function(weights, n) {
     stop_samepage("weights", c(
       "`weights` must be positive and finite.",
       x = paste0(
-        "Found ", some_of(unique(weights[wrong])), " in ",
+        "Found ", some_of(signif(unique(weights[wrong]), 4L)), " in ",
         count_of(length(wrong), "row"), " (", some_of(wrong), ")."
       ),
       i = "Leave rows out with `subset` instead of giving them weight 0."
@@ -369,7 +370,7 @@ check_response <- function(frame) {
   y <- .subset2(frame, 1L)
   # scale() and the like make a matrix of one column.
   if (!is.numeric(y) || NCOL(y) != 1L) {
-    found <- if (is.null(dim(y))) class(y)[1L] else "matrix"
+    found <- if (!is.null(dim(y))) "matrix" else if (is.logical(y)) "logical" else class(y)[1L]
     stop_samepage("response", c(
       paste0("The outcome `", name, "` must be one numeric column."),
       x = paste0("Found class ", found, "."),

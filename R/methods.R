@@ -171,7 +171,8 @@ ordered_units <- function(fit, grouping) {
 #' * `terms()`: of the fixed part.
 #' * `model.frame()`: the rows and variables used.
 #' * `model.matrix()`: rows x columns, with attribute `assign`.
-#' * `weights()`: one per row used, 1 without case weights.
+#' * `weights()`: one per row used, 1 without case weights; NA where `na.action = na.exclude` left a
+#'   row out.
 #' @family mixed models
 #' @name samepage_lmm-parts
 #' @examples

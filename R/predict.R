@@ -120,7 +120,7 @@ chosen_effects <- function(fit, re_form) {
     stop_re_form(blocks, code_of(right))
   }
   lapply(terms, function(term) {
-    names <- term_column_names(fit, term$lhs)
+    names <- term_column_names(fit, term)
     for (i in seq_along(blocks)) {
       if (blocks[[i]]$group == term$name && all(names %in% blocks[[i]]$names)) {
         return(list(block = i, columns = match(names, blocks[[i]]$names)))
@@ -134,11 +134,16 @@ used_blocks <- function(used) {
   vapply(used, function(effects) effects$block, integer(1))
 }
 
-term_column_names <- function(fit, lhs) {
+# In the contrasts of the fit, whatever R's options say now.
+term_column_names <- function(fit, term) {
   frame <- component(fit, "frame")
-  terms <- stats::terms(one_sided(lhs))
-  known <- all(variable_names(terms) %in% names(frame))
-  if (known) frame_columns(terms, frame, NULL)$names else NA_character_
+  terms <- stats::terms(one_sided(term$lhs))
+  variables <- variable_names(terms)
+  if (!all(variables %in% names(frame))) {
+    return(NA_character_)
+  }
+  contrasts <- unlist(lapply(component(fit, "random"), `[[`, "contrasts"), recursive = FALSE)
+  frame_columns(terms, frame, contrasts[intersect(variables, names(contrasts))])$names
 }
 
 stop_re_form <- function(blocks, found) {
@@ -196,13 +201,7 @@ like_fitted <- function(new, fitted, name) {
     sort(unique(fitted))
   }
   if (is.null(labels)) {
-    if (is.numeric(fitted) != is.numeric(new)) {
-      stop_samepage("newdata", c(
-        paste0("`", name, "` must be of the class it had in the fit, ", class(fitted)[1L], "."),
-        x = paste0("Found class ", class(new)[1L], ".")
-      ))
-    }
-    return(new)
+    return(of_class_fitted(new, fitted, name))
   }
   text <- as.character(new)
   unknown <- setdiff(text[!is.na(text)], labels)
@@ -213,8 +212,24 @@ like_fitted <- function(new, fitted, name) {
       i = paste0("The fit has ", some_of(labels), ".")
     ))
   }
-  made <- factor(text, levels = labels)
-  if (is.ordered(fitted)) as.ordered(made) else made
+  # A missing value may be a level of its own.
+  factor(text, labels, exclude = if (anyNA(labels)) NULL else NA, ordered = is.ordered(fitted))
+}
+
+# Numbers for numbers; what has a class of its own (dates, durations, TRUE and FALSE) only for its
+# like, since its numbers mean something else.
+of_class_fitted <- function(new, fitted, name) {
+  alike <- if (is.numeric(fitted)) is.numeric(new) else inherits(new, class(fitted)[1L])
+  if (!alike) {
+    stop_samepage("newdata", c(
+      paste0("`", name, "` must be of the class it had in the fit, ", class(fitted)[1L], "."),
+      x = paste0("Found class ", class(new)[1L], ".")
+    ))
+  }
+  if (inherits(fitted, "difftime")) {
+    units(new) <- units(fitted)
+  }
+  new
 }
 
 # Per used block, the units' codes of the frame's rows: NA for a missing id, 0 for a
@@ -294,8 +309,7 @@ predicted_mean <- function(fit, frame, used, codes) {
 fixed_matrix <- function(fit, frame) {
   terms <- stats::delete.response(component(fit, "terms"))
   kept <- component(fit, "kept")
-  made <- frame_columns(terms, frame, component(fit, "contrasts"))
-  x <- as_columns(made$columns, .row_names_info(frame, 2L))
+  x <- frame_matrix(terms, frame, component(fit, "contrasts"), length(component(fit, "x_names")))
   if (length(kept) == ncol(x)) x else x[, kept, drop = FALSE]
 }
 
@@ -307,10 +321,21 @@ random_matrix <- function(fit, frame, chosen = seq_along(component(fit, "blocks"
   n <- .row_names_info(frame, 2L)
   z <- matrix(0, n, length(component(fit, "z_names")))
   for (i in chosen) {
-    made <- frame_columns(random[[i]]$terms, frame, random[[i]]$contrasts)
-    z[, blocks[[i]]$columns] <- as_columns(made$columns, n)
+    columns <- blocks[[i]]$columns
+    z[, columns] <- frame_matrix(
+      random[[i]]$terms, frame, random[[i]]$contrasts, length(columns)
+    )
   }
   z
+}
+
+frame_matrix <- function(terms, frame, contrasts, n_columns) {
+  made <- frame_columns(terms, frame, contrasts)
+  x <- as_columns(made$columns, .row_names_info(frame, 2L))
+  if (ncol(x) != n_columns) {
+    rlang::abort("New data gave other columns than the fit has.", .internal = TRUE)
+  }
+  x
 }
 
 frame_columns <- function(terms, frame, contrasts) {

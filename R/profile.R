@@ -94,7 +94,8 @@ profile_parameter <- function(fit, row, target) {
 held_rise <- function(fit, row) {
   held <- hold_parameter(fit, row)
   starts <- free_starts(fit, held)
-  least <- 1e-3 * abs(starts[[2L]])
+  moderate <- abs(starts[[2L]])
+  starts <- c(starts, small_starts(starts[[2L]], held, moderate))
   last <- starts[[1L]]
   function(value, careful = FALSE) {
     # nlminb() asks for value and gradient one after the other.
@@ -105,14 +106,25 @@ held_rise <- function(fit, row) {
       }
       seen
     }
-    best <- list(objective = Inf, par = last)
-    warm <- off_zero(last, held, least)
-    for (start in if (careful) c(list(warm), starts) else list(warm)) {
-      found <- stats::nlminb(
+    search <- function(start) {
+      stats::nlminb(
         start, function(moving) look(moving)$rise, function(moving) look(moving)$slope,
         scale = 1 / pmax(abs(start), 1e-3 * max(abs(start))),
         control = list(rel.tol = 1e-13, x.tol = 1e-10, iter.max = 300L, eval.max = 500L)
       )
+    }
+    best <- list(objective = Inf, par = last)
+    warm <- off_zero(last, held, moderate)
+    for (start in if (careful) c(list(warm), starts) else list(warm)) {
+      found <- search(start)
+      if (found$objective < best$objective) {
+        best <- found
+      }
+    }
+    # A long step may have ended on a zero that is no minimum.
+    away <- off_zero(best$par, held, moderate)
+    if (!identical(away, best$par)) {
+      found <- search(away)
       if (found$objective < best$objective) {
         best <- found
       }
@@ -155,11 +167,21 @@ hold_parameter <- function(fit, row) {
   )
 }
 
-# By symmetry the rise has no slope in a diagonal element of zero: no search would leave it.
-off_zero <- function(moving, held, least) {
-  small <- held$diagonal[abs(moving[held$diagonal]) < least[held$diagonal]]
-  moving[small] <- least[small]
+# By symmetry the rise has no slope in a diagonal element of zero: no search would leave it, nor see
+# the slope much closer than a tenth of what is `moderate`.
+off_zero <- function(moving, held, moderate) {
+  small <- held$diagonal[abs(moving[held$diagonal]) < 0.01 * moderate[held$diagonal]]
+  moving[small] <- 0.1 * moderate[small]
   moving
+}
+
+# `start` with one of the standard deviations small, for each: without one of two random effects
+# their correlation may be any.
+small_starts <- function(start, held, moderate) {
+  lapply(held$diagonal, function(place) {
+    start[place] <- 0.1 * moderate[place]
+    start
+  })
 }
 
 # The rise and its slope in the free elements.

@@ -145,13 +145,17 @@ augment.samepage_lmm <- function(x, data = NULL, ...) {
   } else if (!is.data.frame(data) || nrow(data) != component(x, "n")) {
     stop_samepage("argument", c(
       paste0("`data` must have one row per row used, ", component(x, "n"), "."),
-      x = paste0("Found: ", if (is.data.frame(data)) nrow(data) else class(data)[1L], ".")
+      x = paste0("Found: ", if (is.data.frame(data)) nrow(data) else class(data)[1L], "."),
+      i = "Without `data`, the columns are added to the model frame."
     ))
   }
-  # fitted() pads rows left out under na.exclude; here are only those used.
-  used <- row.names(component(x, "frame"))
-  data$.fitted <- as.vector(stats::fitted(x)[used])
-  data$.resid <- as.vector(stats::residuals(x)[used])
-  data$.fixed <- as.vector(stats::predict(x, re.form = NA)[used])
+  omitted <- component(x, "na_action")
+  # The others pad rows left out under na.exclude; here are only those used.
+  used <- function(values) {
+    as.vector(if (inherits(omitted, "exclude")) values[-omitted] else values)
+  }
+  data$.fitted <- used(stats::fitted(x))
+  data$.resid <- used(stats::residuals(x))
+  data$.fixed <- used(stats::predict(x, re.form = NA))
   data
 }

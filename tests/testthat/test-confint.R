@@ -241,6 +241,47 @@ test_that("profile ends hold where the others' minimum moves from or to a bounda
   }
 })
 
+test_that("a profile's end is not taken from a standard deviation of zero that is no minimum", {
+  # The rise over the one other standard deviation, by a search that needs no slope.
+  set.seed(460)
+  m <- sample(c(5, 8, 12, 20, 40), 1)
+  g <- rep(1:m, sample(2:6, m, TRUE))
+  x <- stats::rnorm(length(g))
+  s <- sample(c(0, 0.1, 0.3, 1), 2, TRUE)
+  time <- stats::ave(g, g, FUN = seq_along) - 1
+  y <- 2 + 0.3 * x + s[1] * stats::rnorm(m)[g] + s[2] * stats::rnorm(m)[g] * time * 0.6 +
+    stats::rnorm(length(g))
+  fit <- lmm(y ~ x + (1 | g), data.frame(g, x, y), method = "ML")
+  for (end in confint(fit, "sigma", method = "profile")) {
+    lowest <- stats::optimize(function(z) objective(fit, c(exp(z), end^2)), c(-12, 4), tol = 1e-9)
+    expect_equal(lowest$objective - objective(fit), stats::qchisq(0.95, 1), tolerance = 1e-6)
+  }
+})
+
+test_that("a correlation ends nowhere when one of its effects may be nothing", {
+  set.seed(86)
+  m <- sample(c(4, 6, 10, 25), 1)
+  g <- rep(1:m, sample(2:6, m, TRUE))
+  x <- stats::rnorm(length(g))
+  s <- sample(c(0, 0.3, 1), 2, TRUE)
+  time <- stats::ave(g, g, FUN = seq_along) - 1
+  y <- 2 + 0.3 * x + s[1] * stats::rnorm(m)[g] + s[2] * stats::rnorm(m)[g] * time * 0.6 +
+    stats::rnorm(length(g))
+  data <- data.frame(g, x, y)
+  fit <- lmm(y ~ 1 + (x | g), data, method = "ML")
+  without <- lmm(y ~ 1 + (1 | g), data, method = "ML")
+  # Without the slope every correlation is as good.
+  expect_lt(objective(without) - objective(fit), stats::qchisq(0.95, 1))
+  expect_equal(confint(fit, 2, method = "profile")[1, ], c(-1, 1), ignore_attr = TRUE)
+})
+
+test_that("intervals of a failed fit come with a message", {
+  # Nothing changes within dyads: the likelihood has no maximum.
+  data <- data.frame(dyad = rep(1:8, 3), y = rep(c(3, 1, 4, 1, 5, 9, 2, 6), 3))
+  fit <- lmm(y ~ 1 + (1 | dyad), data)
+  expect_message(confint(fit), "must not be used", class = "samepage_message_failed_fit")
+})
+
 test_that("weights and offsets are in the profile of a coefficient", {
   data <- as.data.frame(nlme::Orthodont)
   data$w <- rep(1:4, 27)

@@ -223,6 +223,20 @@ test_that("random effects that are fixed effects as well leave the rest its test
   }
 })
 
+test_that("one effect of a block may be a fixed effect as well", {
+  # The level "mid" has one row: its fixed effect takes all that its variance could be told from.
+  data <- data.frame(
+    unit = c(2, 2, 2, 3, 3, rep(5, 9)), arm = c("hi", rep("lo", 4), "hi", rep("lo", 7), "mid")
+  )
+  set.seed(2)
+  data$y <- stats::rnorm(14) + c(0, 0, 3, 1, 1)[data$unit]
+  fit <- lmm(y ~ 0 + arm + (0 + arm | unit), data)
+  expect_match(fit_status(fit)$reason, "do not determine all")
+  table <- summary(fit)$coefficients
+  expect_true(all(is.na(table["armmid", c("df", "Pr(>|t|)")])))
+  expect_true(all(is.finite(table[c("armhi", "armlo"), ])))
+})
+
 test_that("Kenward-Roger works where a parameter has no information at all", {
   # Each unit has one arm: the covariance of the arms' effects is in no unit's V.
   set.seed(1)

@@ -147,6 +147,56 @@ test_that("a grouping that is a fixed effect as well has the fit's columns on ne
   )
 })
 
+test_that("new data need not have every level of a factor, nor levels that are missing values", {
+  data <- expand.grid(g = 1:12, t = 0:7)
+  data$f <- factor(
+    c("lo", "mid", "hi", "top")[1 + (data$t + data$g) %% 4], c("lo", "mid", "hi", "top"),
+    ordered = TRUE
+  )
+  data$unknown <- addNA(replace(factor(data$f, ordered = FALSE), data$f == "mid", NA))
+  set.seed(1)
+  data$y <- stats::rnorm(96) + stats::rnorm(12)[data$g] + as.integer(data$f)
+  some <- which(data$f %in% c("lo", "mid"))[1:3]
+  for (formula in c(y ~ f + (1 | g), y ~ t + (f | g), y ~ t + (0 + f | g), y ~ unknown + (1 | g))) {
+    fit <- lmm(formula, data)
+    all <- predict(fit, data, se.fit = TRUE)
+    expect_equal(all$fit, fitted(fit), tolerance = tol$algebra)
+    few <- predict(fit, data[some, ], se.fit = TRUE)
+    expect_equal(few$fit, all$fit[some], tolerance = tol$algebra)
+    expect_equal(few$se.fit, all$se.fit[some], tolerance = tol$algebra)
+  }
+})
+
+test_that("random effects are named in the contrasts of the fit, whatever R's options say later", {
+  old <- options(contrasts = c("contr.sum", "contr.poly"))
+  on.exit(options(old))
+  fit <- lmm(score ~ 1 + (Machine | Worker), as.data.frame(nlme::Machines))
+  options(contrasts = c("contr.treatment", "contr.poly"))
+  expect_equal(predict(fit, re.form = ~ (Machine | Worker)), fitted(fit), tolerance = tol$algebra)
+})
+
+test_that("dates, durations and TRUE or FALSE are predicted from their like only", {
+  data <- data.frame(g = rep(1:10, each = 6), t = rep(0:5, 10))
+  data$day <- as.Date("2024-01-01") + 7 * data$t + data$g
+  data$late <- data$t > 2
+  data$wait <- as.difftime(as.double(data$t), units = "days")
+  set.seed(3)
+  data$y <- stats::rnorm(60) + stats::rnorm(10)[data$g] + data$t
+  refused <- function(fit, new) {
+    expect_error(predict(fit, new), "of the class it had", class = "samepage_error_newdata")
+  }
+  by_day <- lmm(y ~ day + (1 | g), data)
+  refused(by_day, transform(data, day = as.character(day)))
+  refused(by_day, transform(data, day = as.POSIXct(day)))
+  by_late <- lmm(y ~ late + (1 | g), data)
+  refused(by_late, transform(data, late = ifelse(late, "yes", "no")))
+  expect_equal(predict(by_late, data[5:6, ]), fitted(by_late)[5:6], tolerance = tol$algebra)
+  by_wait <- lmm(y ~ wait + (1 | g), data)
+  hours <- data
+  units(hours$wait) <- "hours"
+  expect_equal(predict(by_wait, hours), fitted(by_wait), tolerance = tol$algebra)
+})
+
 test_that("no rows have no predictions", {
   fit <- lmm(distance ~ age * Sex + (age | Subject), nlme::Orthodont)
   none <- as.data.frame(nlme::Orthodont)[0, ]
