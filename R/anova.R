@@ -47,7 +47,8 @@
 #'   fixed coefficients and covariance parameters), `AIC` and `BIC` (R's
 #'   definition: all parameters, number of rows), `logLik`, `deviance` (-2 log
 #'   likelihood, restricted for REML fits), and against the row above `Chisq`,
-#'   `Df` and `Pr(>Chisq)`.
+#'   `Df` and `Pr(>Chisq)`: NA where both have as many parameters, or where the one
+#'   with more of them fits worse, so that they are not nested.
 #' @family inference
 #' @references Fai, A. H.-T., & Cornelius, P. L. (1996). Approximate F-tests of
 #'   multiple degree of freedom hypotheses in generalized least squares analyses
@@ -246,9 +247,10 @@ containing_terms <- function(terms, frame) {
 #'   effects and the others count as 0; without, there must be one number per
 #'   fixed effect.
 #' @param rhs Value of each contrast under the null hypothesis.
-#' @param joint Whether to test all contrasts at once by F. Its denominator
-#'   degrees of freedom depend, by a little, on how the hypothesis is written
-#'   as contrasts.
+#' @param joint Whether to test all contrasts at once by F. Contrasts that follow
+#'   from others are not counted; with an `rhs` that contradicts these they are an
+#'   error. The denominator degrees of freedom depend, by a little, on how the
+#'   hypothesis is written as contrasts.
 #' @param level Confidence level of the intervals.
 #' @returns A data frame. One by one: `estimate`, `std.error`, `df`, `statistic`
 #'   (t), `p.value`, `conf.low`, `conf.high`, one row per contrast. Jointly one
@@ -312,6 +314,12 @@ complete_contrasts <- function(contrasts, names, call = rlang::caller_env()) {
         paste0("Unknown: ", some_of(setdiff(given, names)), ".")
       },
       i = paste0("The fixed effects are: ", paste(names, collapse = ", "), ".")
+    ), call = call)
+  }
+  if (anyDuplicated(given)) {
+    stop_samepage("argument", c(
+      "`contrasts` must name each fixed effect once.",
+      x = paste0("Found several times: ", some_of(unique(given[duplicated(given)])), ".")
     ), call = call)
   }
   full <- matrix(
@@ -458,12 +466,15 @@ compare_fits <- function(fits, labels) {
   fits <- fits[order]
   n_parameters <- n_parameters[order]
   criteria <- t(vapply(fits, information_criteria, numeric(5), definition = "r"))
-  chisq <- c(NA, pmax(-diff(criteria[, "m2ll"]), 0))
+  m2ll <- criteria[, "m2ll"]
+  fall <- c(NA, -diff(m2ll))
   df <- c(NA, diff(n_parameters))
-  chisq[!is.na(df) & df == 0] <- NA
+  # The larger of two nested fits is never the worse one, but for rounding.
+  untestable <- df == 0 | fall < -1e-6 * (1 + abs(m2ll))
+  chisq <- ifelse(untestable, NA, pmax(fall, 0))
   table <- data.frame(
     npar = n_parameters, AIC = criteria[, "aic"], BIC = criteria[, "bic"],
-    logLik = -criteria[, "m2ll"] / 2, deviance = criteria[, "m2ll"], Chisq = chisq, Df = df,
+    logLik = -m2ll / 2, deviance = m2ll, Chisq = chisq, Df = df,
     `Pr(>Chisq)` = stats::pchisq(chisq, df, lower.tail = FALSE),
     row.names = labels[order], check.names = FALSE
   )

@@ -18,7 +18,7 @@ recover_lmm_data <- function(object, ...) {
   )
 }
 
-lmm_basis <- function(object, trms, xlev, grid, ...) {
+lmm_basis <- function(object, trms, xlev, grid, vcov. = NULL, ...) {
   frame <- stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev)
   X <- stats::model.matrix(trms, frame, contrasts.arg = component(object, "contrasts"))
   covariance <- parameter_covariance(object)
@@ -33,12 +33,25 @@ lmm_basis <- function(object, trms, xlev, grid, ...) {
   }
   list(
     X = X, bhat = fixef.samepage_lmm(object, add.dropped = TRUE), nbasis = estimable,
-    V = test_vcov(object, covariance),
+    V = if (is.null(vcov.)) test_vcov(object, covariance) else given_vcov(vcov., object),
     # emmeans takes the function out of its environment.
     dffun = function(k, dfargs) dfargs$df(dfargs$fit, matrix(k, nrow = 1L), dfargs$covariance),
     dfargs = list(df = contrast_df, fit = object, covariance = covariance),
     misc = list(initMesg = df_words(object))
   )
+}
+
+# emmeans lets its user bring another covariance matrix, or a function that makes it of the fit.
+given_vcov <- function(vcov., object) {
+  V <- if (is.function(vcov.)) vcov.(object) else vcov.
+  p <- length(component(object, "beta"))
+  if (!is.numeric(V) || !identical(dim(V), c(p, p))) {
+    stop_samepage("argument", c(
+      paste0("`vcov.` must be, or make, a ", p, " x ", p, " matrix: the fixed effects' covariance."),
+      x = paste0("Found: ", if (is.matrix(V)) paste(dim(V), collapse = " x ") else class(V)[1L], ".")
+    ))
+  }
+  V
 }
 
 # Combinations of coefficients that the columns do not determine: what emmeans needs to tell

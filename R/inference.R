@@ -76,14 +76,24 @@ fixed_table <- function(fit) {
 # depends (little) on the basis in which the rows of `contrasts` express the
 # hypothesis; the caller says which basis that is. Kenward and Roger's test does
 # not depend on it.
-joint_test <- function(fit, contrasts, rhs = numeric(nrow(contrasts))) {
+joint_test <- function(fit, contrasts, rhs = numeric(nrow(contrasts)),
+                       call = rlang::caller_env()) {
   vcov <- component(fit, "vcov")
   beta <- component(fit, "beta")
-  covariance <- contrasts %*% vcov %*% t(contrasts)
-  parts <- eigen((covariance + t(covariance)) / 2, symmetric = TRUE)
-  q <- sum(parts$values > 1e-10 * max(parts$values[1L], 0))
+  independent <- independent_contrasts(contrasts, vcov, rhs, call)
+  q <- length(independent)
   if (q == 0L) {
     return(list(statistic = NaN, num_df = 0L, den_df = NaN, scaling = 1, p_value = NaN))
+  }
+  parts <- uncorrelated(contrasts %*% vcov %*% t(contrasts))
+  if (sum(parts$values > 1e-10 * parts$values[1L]) != q) {
+    # Units so different that one contrast's rounding hides another's variance: each in its own
+    # standard errors then.
+    contrasts <- contrasts[independent, , drop = FALSE]
+    error <- sqrt(rowSums((contrasts %*% vcov) * contrasts))
+    contrasts <- contrasts / error
+    rhs <- rhs[independent] / error
+    parts <- uncorrelated(contrasts %*% vcov %*% t(contrasts))
   }
   use <- seq_len(q)
   rotation <- t(parts$vectors[, use, drop = FALSE])
@@ -105,6 +115,60 @@ joint_test <- function(fit, contrasts, rhs = numeric(nrow(contrasts))) {
     statistic = statistic, num_df = q, den_df = den_df, scaling = scaling,
     p_value = stats::pf(statistic, q, den_df, lower.tail = FALSE)
   )
+}
+
+uncorrelated <- function(covariance) {
+  eigen((covariance + t(covariance)) / 2, symmetric = TRUE)
+}
+
+# Rows of `contrasts` that no other rows make up, whatever their units: found among their
+# standardised estimates. What depends on them must not be said to have another value.
+independent_contrasts <- function(contrasts, vcov, rhs, call) {
+  if (anyNA(vcov)) {
+    return(integer())
+  }
+  rows <- contrasts %*% root_of(vcov)
+  size <- sqrt(rowSums(rows^2))
+  size[size == 0] <- 1
+  scaled <- t(rows / size)
+  # Raw powers to the fifth leave 1e-5 of a standard error, rounding 1e-8.
+  decomposition <- qr(scaled, tol = 1e-7)
+  if (any(rhs != 0)) {
+    check_consistent(decomposition, scaled, rhs / size, call)
+  }
+  sort(decomposition$pivot[seq_len(decomposition$rank)])
+}
+
+# A with A A' = vcov; standard errors are taken out first, so that units do not matter.
+root_of <- function(vcov) {
+  error <- sqrt(diag(vcov))
+  error[error == 0] <- 1
+  parts <- eigen(vcov / outer(error, error), symmetric = TRUE)
+  error * t(t(parts$vectors) * sqrt(pmax(parts$values, 0)))
+}
+
+check_consistent <- function(decomposition, scaled, values, call) {
+  rank <- decomposition$rank
+  independent <- decomposition$pivot[seq_len(rank)]
+  dependent <- setdiff(seq_along(values), independent)
+  if (length(dependent) == 0L) {
+    return(invisible(values))
+  }
+  share <- if (rank > 0L) {
+    qr.coef(qr(scaled[, independent, drop = FALSE], tol = 0), scaled[, dependent, drop = FALSE])
+  } else {
+    matrix(0, 0L, length(dependent))
+  }
+  implied <- drop(crossprod(share, values[independent]))
+  if (any(abs(values[dependent] - implied) > 1e-6 * max(abs(values)))) {
+    stop_samepage("argument", c(
+      "The hypotheses must not contradict each other.",
+      x = paste0(
+        "Contrast ", some_of(dependent), " depends on the others, which imply another value than ",
+        "`rhs` gives it."
+      )
+    ), call = call)
+  }
 }
 
 # One denominator from the degrees of freedom of q uncorrelated contrasts: F of

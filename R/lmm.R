@@ -155,7 +155,22 @@ with_response <- function(fit, y, core) {
   class(frame) <- "data.frame"
   fit <- with_core(fit, core)
   fit$frame <- frame
+  fit$refitted <- TRUE
   fit
+}
+
+# What update(), and with it drop1(), evaluates again: the call of a fit of another response would
+# go back to the first one, unnoticed.
+#' @importFrom stats getCall
+#' @export
+getCall.samepage_lmm <- function(x, ...) {
+  if (isTRUE(.subset2(x, "refitted"))) {
+    stop_samepage("refitted", c(
+      "A fit of another response cannot be updated: its call names the first response.",
+      i = "Put the new response into the data and fit the model with lmm()."
+    ))
+  }
+  component(x, "call")
 }
 
 check_data <- function(data, name = "data") {

@@ -67,10 +67,13 @@ static void set_start(sp_search *o, int start) {
     }
 }
 
-/* Starts scattered over weights from a tenth to a hundred thousand and over directions: where rows
- * to spare are few, optima lie anywhere, some in a fiftieth of that range. */
-static int n_scattered_starts(const sp_search *o) {
-    return 12 * (int)sp_total_size(o->blocks);
+/* Starts scattered over weights from a tenth to a hundred thousand and over directions, this many
+ * for each direction: where rows to spare are few, optima lie anywhere, hidden ones in a fiftieth
+ * of that range. */
+enum { SOME_SCATTERED = 4, ALL_SCATTERED = 12 };
+
+static int end_of_scattered(const sp_search *o, int per_direction) {
+    return scattered_start(o) + per_direction * (int)sp_total_size(o->blocks);
 }
 
 /* The base phi of an additive recurrence that fills the unit cube of `n` dimensions evenly, with
@@ -296,11 +299,12 @@ static int has_giants(const sp_search *o) {
 }
 
 /* How many optima the criterion may have; hidden ones, to which scoring steps do not lead. */
-typedef enum { ONE_OPTIMUM, TWO_OPTIMA, MANY_OPTIMA, HIDDEN_OPTIMA } optima;
+typedef enum { ONE_OPTIMUM, TWO_OPTIMA, MANY_OPTIMA, SCATTERED_OPTIMA, HIDDEN_OPTIMA } optima;
 
-/* Many where groups of a level are few, or rows to spare beside the parameters, or where groups are
- * of very different sizes. With more rows there may still be one optimum on a boundary and one far
- * from it, or one without any random effects. */
+/* Hidden ones where hardly a row is to spare; many, anywhere, where rows to spare are few beside
+ * the parameters; many also where groups of a level are few, or of very different sizes. With more
+ * rows there may still be one optimum on a boundary and one far from it, or one without any random
+ * effects. */
 static optima expected_optima(const sp_search *o) {
     const int many = 10, two = 100; /* rows to spare per parameter */
     const double small = 10.0;      /* times few units: with more, optima are not hidden */
@@ -314,10 +318,11 @@ static optima expected_optima(const sp_search *o) {
         return ONE_OPTIMUM; /* the caller wants one start only */
     }
     double spare = spare_rows(o);
-    if (spare <= few && data->n_units <= small * few) {
-        return HIDDEN_OPTIMA;
+    int crowded = spare <= fmax(few, many * k);
+    if (crowded && data->n_units <= small * few) {
+        return spare <= few ? HIDDEN_OPTIMA : SCATTERED_OPTIMA;
     }
-    if (fewest <= few || spare <= few || spare <= many * k || has_giants(o)) {
+    if (crowded || fewest <= few || has_giants(o)) {
         return MANY_OPTIMA;
     }
     return spare <= two * k ? TWO_OPTIMA : ONE_OPTIMUM;
@@ -375,6 +380,8 @@ static int is_needed(const sp_search *o, int start, int found, optima optima, in
     switch (optima) {
     case HIDDEN_OPTIMA:
         return 1;
+    case SCATTERED_OPTIMA:
+        return start < end_of_scattered(o, SOME_SCATTERED);
     case MANY_OPTIMA:
         return start < scattered_start(o);
     case TWO_OPTIMA:
@@ -387,7 +394,7 @@ static int is_needed(const sp_search *o, int start, int found, optima optima, in
 sp_status sp_find_lowest(sp_search *o, sp_start given, double *factors, sp_optimum *optimum) {
     int first = given == SP_FROM_DATA ? 0 : -1, at_boundary = 0;
     optima optima = ONE_OPTIMUM;
-    for (int start = first; start < scattered_start(o) + n_scattered_starts(o); start++) {
+    for (int start = first; start < end_of_scattered(o, ALL_SCATTERED); start++) {
         if (start > first &&
             !is_needed(o, start, isfinite(optimum->criterion), optima, at_boundary)) {
             continue;

@@ -216,3 +216,66 @@ test_that("degrees of freedom asked for in the wrong place are pointed to the ri
   }
   expect_error(anova(fit, tipe = 3), "spelling", class = "samepage_error_argument")
 })
+
+test_that("joint tests do not depend on the units of the predictors", {
+  set.seed(1)
+  data <- data.frame(g = rep(1:30, 10), u = stats::runif(300, -1, 1) + 3)
+  data$f <- factor(sample(c("p", "q"), 300, TRUE))
+  data$y <- 2 * data$u - 0.3 * data$u^2 + 0.8 * (data$f == "q") + stats::rnorm(30)[data$g] +
+    stats::rnorm(300)
+  data$day <- 365 * data$u
+  data$income <- 1e5 * data$u
+  for (df in c("satterthwaite", "kenward-roger")) {
+    for (degree in 2:5) {
+      raw <- anova(lmm(y ~ poly(day, degree, raw = TRUE) + f + (1 | g), data, df = df))
+      orthogonal <- anova(lmm(y ~ poly(day, degree) + f + (1 | g), data, df = df))
+      expect_equal(raw$NumDF, c(degree, 1))
+      expect_equal(raw[["F value"]], orthogonal[["F value"]], tolerance = tol$estimate)
+      expect_equal(raw$DenDF, orthogonal$DenDF, tolerance = 0.01)
+    }
+    # By hand, in standard errors.
+    fit <- lmm(y ~ income * f + (1 | g), data, df = df)
+    contrasts <- diag(4)[2:4, ]
+    error <- sqrt(diag(vcov(fit)))[2:4]
+    z <- fixef(fit)[2:4] / error
+    wald <- sum(z * solve(vcov(fit)[2:4, 2:4] / outer(error, error), z)) / 3
+    test <- test_contrasts(fit, contrasts, joint = TRUE)
+    expect_identical(test$num_df, 3L)
+    same <- test_contrasts(
+      lmm(y ~ u * f + (1 | g), data, df = df), contrasts,
+      joint = TRUE
+    )
+    expect_equal(test$statistic, same$statistic, tolerance = tol$estimate)
+    expect_equal(test$den_df, same$den_df, tolerance = 0.01)
+    if (df == "satterthwaite") expect_equal(test$statistic, wald, tolerance = tol$estimate)
+  }
+})
+
+test_that("hypotheses that contradict each other are refused, those that follow are not counted", {
+  fit <- lmm(distance ~ age + Sex + (1 | Subject), data = nlme::Orthodont)
+  alone <- test_contrasts(fit, c(age = 1), rhs = 0.5)
+  twice <- test_contrasts(fit, cbind(age = c(1, 2)), rhs = c(0.5, 1), joint = TRUE)
+  expect_identical(twice$num_df, 1L)
+  expect_equal(twice$statistic, alone$statistic^2, tolerance = tol$algebra)
+  refused <- function(contrasts, rhs, part) {
+    expect_error(
+      test_contrasts(fit, contrasts, rhs, joint = TRUE), part,
+      class = "samepage_error_argument"
+    )
+  }
+  refused(cbind(age = c(1, 1)), c(0, 5), "contradict")
+  refused(cbind(age = c(1, 2)), c(0, 5), "contradict")
+  refused(cbind(age = c(1, 0)), c(0.5, 3), "contradict")
+  refused(c(age = 1, age = -1), 0, "once")
+})
+
+test_that("fits of which the larger is the worse are not tested", {
+  data <- as.data.frame(nlme::Orthodont)
+  set.seed(1)
+  data$noise <- stats::rnorm(108)
+  small <- lmm(distance ~ age + (1 | Subject), data, method = "ML")
+  other <- lmm(distance ~ noise * Sex + (1 | Subject), data, method = "ML")
+  table <- anova(small, other)
+  expect_gt(table$deviance[2], table$deviance[1])
+  expect_true(is.na(table$Chisq[2]) && is.na(table[["Pr(>Chisq)"]][2]))
+})

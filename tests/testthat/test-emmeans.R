@@ -35,3 +35,13 @@ test_that("what left-out columns make inestimable has no mean", {
   cells <- stats::aggregate(distance ~ Sex + clinic, data, mean)
   expect_equal(means$emmean[!empty], cells$distance, tolerance = 1e-8)
 })
+
+test_that("emmeans takes another covariance matrix, or a function that makes it", {
+  skip_if_not_installed("emmeans")
+  fit <- lmm(distance ~ age + Sex + (1 | Subject), data = nlme::Orthodont)
+  larger <- 9 * vcov(fit)
+  errors <- function(...) summary(emmeans::emmeans(fit, "Sex", ...))$SE
+  expect_equal(errors(vcov. = larger), 3 * errors(), tolerance = tol$algebra)
+  expect_equal(errors(vcov. = function(object) larger), 3 * errors(), tolerance = tol$algebra)
+  expect_error(errors(vcov. = diag(2)), "3 x 3")
+})

@@ -143,3 +143,11 @@ test_that("numbers that cannot be computed with are refused in words", {
   expect_equal(fixef(refit(fit, 1e50 * y)), 1e50 * fixef(fit), tolerance = tol$estimate)
   expect_error(simulate(fit, seed = "one"), "`seed`", class = "samepage_error_argument")
 })
+
+test_that("a fit of another response is not updated back to the first, unnoticed", {
+  fit <- lmm(distance ~ age * Sex + (1 | Subject), data = nlme::Orthodont)
+  other <- refit(fit, simulate(fit, seed = 1)[[1]])
+  expect_error(update(other, . ~ . - age:Sex), class = "samepage_error_refitted")
+  expect_error(drop1(other), class = "samepage_error_refitted")
+  expect_s3_class(update(fit, . ~ . - age:Sex), "samepage_lmm")
+})
