@@ -9,8 +9,9 @@
 #'   (the meaning and default of `tol` in [stats::lm()]).
 #' @param fall_tolerance The optimiser stops when the next step is predicted to
 #'   lower the criterion, -2 log likelihood, by less than this.
-#' @param max_iterations Limit of optimiser steps; a fit that reaches it has the
-#'   status "failed".
+#' @param max_iterations Limit of optimiser steps from one start; unless `few_units` is 0, the
+#'   lowest of the starts goes on for ten times as many. A fit that reaches it has the status
+#'   "failed".
 #' @param zero_tolerance A direction of the random effects whose variance is
 #'   below this share of its scale is set to exactly zero when the criterion does
 #'   not rise.

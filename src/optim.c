@@ -188,6 +188,7 @@ sp_status sp_optimise(const sp_reduced *data, const sp_model *model, const sp_bl
     o.check = check;
     o.check_data = check_data;
     o.evaluations = 0;
+    o.most_iterations = control->max_iterations;
     o.differentiated = 0;
     o.interrupted = 0;
     size_t used = carve(&o, memory), squares = sp_total_squares(blocks),

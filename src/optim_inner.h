@@ -30,7 +30,8 @@ typedef struct {
     int differentiated;          /* gradient, hessian and fisher are those of the present point */
     double f;                    /* what sp_evaluate() answered last */
     int evaluations, iterations;
-    int interrupted; /* the caller asked to stop */
+    int most_iterations; /* of a run */
+    int interrupted;     /* the caller asked to stop */
 } sp_search;
 
 static inline size_t sp_total_squares(const sp_blocks *blocks) {

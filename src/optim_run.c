@@ -512,7 +512,7 @@ static sp_reason newton_phase(sp_search *o, double *f, double *predicted) {
         if (*predicted < (region.refused ? tolerance : safely * tolerance)) {
             return end_of_steps(o, &region, f, predicted);
         }
-        if (o->iterations >= o->control->max_iterations) {
+        if (o->iterations >= o->most_iterations) {
             return SP_REASON_ITERATIONS;
         }
         double length = sqrt(sp_dot((size_t)k, o->step, o->step));

@@ -1,5 +1,6 @@
 #include "optim_inner.h"
 #include "linalg.h"
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -391,6 +392,17 @@ static int is_needed(const sp_search *o, int start, int found, optima optima, in
     }
 }
 
+/* The lowest of several runs may end within a long curved valley: it goes on for ten times as many
+ * iterations as a run has. */
+static sp_status finish_lowest(sp_search *o, double *factors, sp_optimum *optimum) {
+    if (optimum->reason != SP_REASON_ITERATIONS || o->control->few_units == 0) {
+        return SP_OK;
+    }
+    o->most_iterations =
+        o->control->max_iterations < INT_MAX / 10 ? 10 * o->control->max_iterations : INT_MAX;
+    return run_start(o, -1, 1, SP_FROM_OPTIMUM, factors, optimum);
+}
+
 sp_status sp_find_lowest(sp_search *o, sp_start given, double *factors, sp_optimum *optimum) {
     int first = given == SP_FROM_DATA ? 0 : -1, at_boundary = 0;
     optima optima = ONE_OPTIMUM;
@@ -417,5 +429,5 @@ sp_status sp_find_lowest(sp_search *o, sp_start given, double *factors, sp_optim
             at_boundary = sp_has_zero(o);
         }
     }
-    return SP_OK;
+    return finish_lowest(o, factors, optimum);
 }
