@@ -18,10 +18,11 @@ recover_lmm_data <- function(object, ...) {
   )
 }
 
-lmm_basis <- function(object, trms, xlev, grid, vcov. = NULL, ...) {
+lmm_basis <- function(object, trms, xlev, grid, ...) {
   frame <- stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev)
   X <- stats::model.matrix(trms, frame, contrasts.arg = component(object, "contrasts"))
   covariance <- parameter_covariance(object)
+  given <- list(...)[["vcov."]]
   estimable <- if (length(component(object, "aliased")) > 0L) {
     fitted <- stats::model.matrix(
       stats::delete.response(component(object, "terms")), component(object, "frame"),
@@ -33,7 +34,7 @@ lmm_basis <- function(object, trms, xlev, grid, vcov. = NULL, ...) {
   }
   list(
     X = X, bhat = fixef.samepage_lmm(object, add.dropped = TRUE), nbasis = estimable,
-    V = if (is.null(vcov.)) test_vcov(object, covariance) else given_vcov(vcov., object),
+    V = if (is.null(given)) test_vcov(object, covariance) else given_vcov(given, object),
     # emmeans takes the function out of its environment.
     dffun = function(k, dfargs) dfargs$df(dfargs$fit, matrix(k, nrow = 1L), dfargs$covariance),
     dfargs = list(df = contrast_df, fit = object, covariance = covariance),
@@ -42,13 +43,14 @@ lmm_basis <- function(object, trms, xlev, grid, vcov. = NULL, ...) {
 }
 
 # emmeans lets its user bring another covariance matrix, or a function that makes it of the fit.
-given_vcov <- function(vcov., object) {
-  V <- if (is.function(vcov.)) vcov.(object) else vcov.
-  p <- length(component(object, "beta"))
+given_vcov <- function(given, fit) {
+  V <- if (is.function(given)) given(fit) else given
+  p <- length(component(fit, "beta"))
   if (!is.numeric(V) || !identical(dim(V), c(p, p))) {
+    size <- paste(p, "x", p)
     stop_samepage("argument", c(
-      paste0("`vcov.` must be, or make, a ", p, " x ", p, " matrix: the fixed effects' covariance."),
-      x = paste0("Found: ", if (is.matrix(V)) paste(dim(V), collapse = " x ") else class(V)[1L], ".")
+      paste0("`vcov.` must be, or make, a ", size, " matrix: the fixed effects' covariance."),
+      x = paste0("Found ", if (is.matrix(V)) paste(dim(V), collapse = " x ") else class(V)[1L], ".")
     ))
   }
   V
