@@ -85,7 +85,7 @@ joint_test <- function(fit, contrasts, rhs = numeric(nrow(contrasts)),
   if (q == 0L) {
     return(list(statistic = NaN, num_df = 0L, den_df = NaN, scaling = 1, p_value = NaN))
   }
-  parts <- uncorrelated(contrasts %*% vcov %*% t(contrasts))
+  parts <- directions_of(contrasts %*% vcov %*% t(contrasts))
   if (sum(parts$values > 1e-10 * parts$values[1L]) != q) {
     # Units so different that one contrast's rounding hides another's variance: each in its own
     # standard errors then.
@@ -93,7 +93,7 @@ joint_test <- function(fit, contrasts, rhs = numeric(nrow(contrasts)),
     error <- sqrt(rowSums((contrasts %*% vcov) * contrasts))
     contrasts <- contrasts / error
     rhs <- rhs[independent] / error
-    parts <- uncorrelated(contrasts %*% vcov %*% t(contrasts))
+    parts <- directions_of(contrasts %*% vcov %*% t(contrasts))
   }
   use <- seq_len(q)
   rotation <- t(parts$vectors[, use, drop = FALSE])
@@ -117,7 +117,8 @@ joint_test <- function(fit, contrasts, rhs = numeric(nrow(contrasts)),
   )
 }
 
-uncorrelated <- function(covariance) {
+# Uncorrelated directions and their variances; what rounding did to the symmetry is taken out.
+directions_of <- function(covariance) {
   eigen((covariance + t(covariance)) / 2, symmetric = TRUE)
 }
 

@@ -23,7 +23,8 @@
 #'   `na.action = na.exclude`, NA stands in their place. Attribute `seed` as for
 #'   [stats::simulate()].
 #' * `refit()`: the fit of the same model to the new response. The design is not
-#'   built again: the first `refit()` of a fit keeps what is needed for the next.
+#'   built again: the first `refit()` of a fit keeps what is needed for the next. Its call
+#'   still names the first response, so that `update()` and `drop1()` of it are an error.
 #' @family mixed models
 #' @examples
 #' fit <- lmm(distance ~ age + (age | Subject), data = nlme::Orthodont)

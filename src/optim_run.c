@@ -39,11 +39,8 @@ static int exceeds_precision(const sp_search *o) {
     return 0;
 }
 
-double sp_evaluate(sp_search *o) {
-    o->f = INFINITY;
-    if (exceeds_precision(o)) {
-        return o->f;
-    }
+/* The bases and matrices as the criterion takes them, relative to s. */
+static sp_point present_point(const sp_search *o) {
     sp_point point;
     for (int l = 0; l < o->model->n_levels; l++) {
         point.F[l] = o->F[l];
@@ -51,6 +48,15 @@ double sp_evaluate(sp_search *o) {
         point.root[l] = o->root[l];
     }
     point.s = 1.0;
+    return point;
+}
+
+double sp_evaluate(sp_search *o) {
+    o->f = INFINITY;
+    if (exceeds_precision(o)) {
+        return o->f;
+    }
+    const sp_point point = present_point(o);
     o->evaluations++;
     o->differentiated = 0;
     sp_status status = sp_reml_value(o->data, o->model, &point, &o->reml_work, &o->value);
@@ -66,21 +72,14 @@ double sp_evaluate(sp_search *o) {
 
 /* Gradient, Hessian and Fisher information (of the criterion, so twice the usual one), s profiled
  * out, at the point of the last sp_evaluate(); the basis may have been changed since, the matrix
- * not.
- */
+ * not. */
 static void differentiate(sp_search *o) {
     if (o->differentiated) {
         return;
     }
     o->differentiated = 1;
     int k = o->model->n_par;
-    sp_point point;
-    for (int l = 0; l < o->model->n_levels; l++) {
-        point.F[l] = o->F[l];
-        point.G[l] = o->G[l];
-        point.root[l] = o->root[l];
-    }
-    point.s = 1.0;
+    const sp_point point = present_point(o);
     sp_derivatives *D = &o->derivatives;
     sp_status status =
         sp_reml_derivatives(o->data, o->model, &point, o->reml, &o->reml_work, &o->value, D);
